@@ -161,6 +161,26 @@ func TestIndexHasTheOwners(t *testing.T) {
 	}
 }
 
+// A run that was killed while it replaced the index leaves a lock, which the next
+// run removes. It leaves that of anybody else.
+func TestLockOfKilledRunIsRemoved(t *testing.T) {
+	t.Parallel()
+	dir := cloned(t, plainManifest)
+	written, lock := filepath.Join(dir, ".git/cloudlets/index"), filepath.Join(dir, ".git/index.lock")
+	must(t, os.WriteFile(written, []byte("half"), 0o600))
+	must(t, os.Link(written, lock))
+	run(t, vcs.Git, dir, "add", "-A")
+	if exists(dir, ".git/index.lock") || exists(dir, ".git/cloudlets/index") {
+		t.Error("the lock of the killed run is still there")
+	}
+	must(t, os.WriteFile(written, []byte("half"), 0o600))
+	must(t, os.WriteFile(lock, nil, 0o600))
+	run(t, vcs.Git, dir, "status")
+	if !exists(dir, ".git/index.lock") || exists(dir, ".git/cloudlets/index") {
+		t.Error("the lock of another program was removed")
+	}
+}
+
 // A file that is not as the index says keeps what the index says of it: git has
 // to look at it.
 func TestIndexKeepsOwnersOfOtherFiles(t *testing.T) {

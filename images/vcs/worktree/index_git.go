@@ -93,29 +93,45 @@ func (g *gitTool) ownerOf(p string, was gitindex.Stat) (st unix.Stat_t, ok bool)
 	return st, now == was && (st.Uid != was.UID || st.Gid != was.GID)
 }
 
+// indexCopy is a file of the state: an index that is about to replace git's.
+const indexCopy = "index"
+
 // replaceIndex replaces git's index as git does it: by way of a file that keeps
 // others from doing the same. The new file has the old time, by which git knows
 // which files may have changed unseen after the index was written.
 func (g *gitTool) replaceIndex(text []byte, old os.FileInfo) (err error) {
-	name := filepath.Join(g.dir, ".git", "index")
-	f, err := os.OpenFile(name+".lock", os.O_WRONLY|os.O_CREATE|os.O_EXCL, old.Mode().Perm())
-	if err != nil {
+	folder := filepath.Join(g.dir, ".git")
+	written, index := filepath.Join(folder, stateFolder, indexCopy), filepath.Join(folder, "index")
+	defer func() { err = errors.Join(err, g.dropIndexCopy()) }()
+	if err := errors.Join(os.WriteFile(written, text, 0o600), os.Chmod(written, old.Mode().Perm())); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Chmod(old.Mode().Perm()), f.Close()); err != nil {
+	if err := os.Chtimes(written, old.ModTime(), old.ModTime()); err != nil {
 		return err
 	}
-	if now, err := os.Lstat(name); err != nil || !os.SameFile(now, old) || !now.ModTime().Equal(old.ModTime()) {
+	if err := os.Link(written, index+".lock"); err != nil {
+		return err
+	}
+	if now, err := os.Lstat(index); err != nil || !os.SameFile(now, old) || !now.ModTime().Equal(old.ModTime()) {
 		return errors.Join(err, errors.New("the index has changed"))
 	}
-	if err := os.Chtimes(f.Name(), old.ModTime(), old.ModTime()); err != nil {
-		return err
+	return os.Rename(index+".lock", index)
+}
+
+// dropIndexCopy removes what is left of replacing the index. A lock that is the
+// same file is this program's own, so a run that was killed does not keep git
+// from working.
+func (g *gitTool) dropIndexCopy() error {
+	folder := filepath.Join(g.dir, ".git")
+	written, lock := filepath.Join(folder, stateFolder, indexCopy), filepath.Join(folder, "index.lock")
+	own, err := os.Lstat(written)
+	if err != nil {
+		return nil //nolint:nilerr // usually there is none
 	}
-	return os.Rename(f.Name(), name)
+	if other, err := os.Lstat(lock); err == nil && os.SameFile(own, other) {
+		if err := os.Remove(lock); err != nil {
+			return err
+		}
+	}
+	return os.Remove(written)
 }

@@ -53,6 +53,9 @@ const mergeDriver = "cloudlet-metadata"
 // prepare writes the attributes to the file that takes precedence over those of
 // the image.
 func (g *gitTool) prepare(ctx context.Context) error {
+	if err := g.dropIndexCopy(); err != nil {
+		return err
+	}
 	name, err := g.attributesFile(ctx)
 	if err != nil {
 		return err
