@@ -3,6 +3,7 @@ package metadata
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -72,6 +73,19 @@ func TestOrderIsFree(t *testing.T) {
 	f := parse(t, "#cloudlet-metadata 1\n/b uid=2\n\n/a gid=1 uid=1\n")
 	if want := "#cloudlet-metadata 1\n/a uid=1 gid=1\n/b uid=2\n"; format(t, f) != want {
 		t.Errorf("it is written as %q, want %q", format(t, f), want)
+	}
+}
+
+func TestSecondLineOfPath(t *testing.T) {
+	for _, paths := range []string{"/a /a", "/a /b /a", "/b /a /b", "/b /a /a", "/c /a /b /a"} {
+		text := header + "\n"
+		for p := range strings.FieldsSeq(paths) {
+			text += p + " uid=1\n"
+		}
+		last := fmt.Sprintf("line %d: ", 1+len(strings.Fields(paths)))
+		if _, err := Parse(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), last) || !strings.Contains(err.Error(), "two lines") {
+			t.Errorf("%s: error %v, want one about %s", paths, err, last)
+		}
 	}
 }
 

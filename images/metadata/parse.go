@@ -25,7 +25,7 @@ func Parse(r io.Reader) (File, error) {
 	limited := &io.LimitedReader{R: r, N: maxBytes + 1}
 	lines := bufio.NewScanner(limited)
 	lines.Buffer(make([]byte, 1<<16), maxLine)
-	p := parser{seen: map[string]bool{}}
+	var p parser
 	for lines.Scan() {
 		p.number++
 		if err := p.line(lines.Text()); err != nil {
@@ -47,8 +47,24 @@ func Parse(r io.Reader) (File, error) {
 
 type parser struct {
 	number  int
-	seen    map[string]bool
 	records []Record
+	seen    map[string]bool // nil as long as the paths are sorted
+}
+
+// isNew reports whether a path has no line yet, and notes that it has one now.
+func (p *parser) isNew(name string) bool {
+	if p.seen == nil {
+		if n := len(p.records); n == 0 || p.records[n-1].Path < name {
+			return true
+		}
+		p.seen = map[string]bool{}
+		for i := range p.records {
+			p.seen[p.records[i].Path] = true
+		}
+	}
+	known := p.seen[name]
+	p.seen[name] = true
+	return !known
 }
 
 func (p *parser) line(text string) error {
@@ -64,10 +80,9 @@ func (p *parser) line(text string) error {
 	if err != nil {
 		return err
 	}
-	if p.seen[r.Path] {
+	if !p.isNew(r.Path) {
 		return fmt.Errorf("%s has two lines; keep one of them", r.Path)
 	}
-	p.seen[r.Path] = true
 	p.records = append(p.records, r)
 	return nil
 }

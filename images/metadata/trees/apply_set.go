@@ -107,7 +107,7 @@ func (a *applier) setFolder(dir *os.File, p string, _ *unix.Stat_t) error {
 
 // adjust compares a file with its record and changes the file if they differ.
 func (a *applier) adjust(dir *os.File, name string, e *images.Entry, rec *metadata.Record, at time.Time) error {
-	xattrs, err := xattrsAt(dir, name)
+	xattrs, err := xattrsAt(int(dir.Fd()), name)
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", e.Path, err)
 	}

@@ -15,7 +15,7 @@ const allLimited = true
 
 // xattrsAt never finds extended attributes: those of this system are not those
 // of Linux.
-func xattrsAt(*os.File, string) (map[string]string, error) { return nil, nil }
+func xattrsAt(int, string) (map[string]string, error) { return nil, nil }
 
 // dropXattrs does nothing, as there are no extended attributes.
 func (a *applier) dropXattrs(*os.File, string, map[string]string, map[string]string) error {

@@ -17,13 +17,13 @@ const allLimited = false
 
 // placeOf returns a path to the file called name in an open directory, for
 // system calls that do not accept a directory descriptor.
-func placeOf(dir *os.File, name string) string {
-	return "/proc/self/fd/" + strconv.Itoa(int(dir.Fd())) + "/" + name
+func placeOf(dir int, name string) string {
+	return "/proc/self/fd/" + strconv.Itoa(dir) + "/" + name
 }
 
 // xattrsAt returns the extended attributes of the file called name in a
 // directory, or nil if it has none.
-func xattrsAt(dir *os.File, name string) (map[string]string, error) {
+func xattrsAt(dir int, name string) (map[string]string, error) {
 	// Nearly all files have none, so ask for the size first.
 	size, err := listXattrs(dir, name, nil)
 	if errors.Is(err, unix.ENOTSUP) || err == nil && size == 0 {
@@ -58,8 +58,8 @@ func xattrsAt(dir *os.File, name string) (map[string]string, error) {
 // in a directory. Without a buffer it returns the size of the list. Kernels
 // before 6.13 lack listxattrat(2), and a container may forbid it. The way
 // around it through /proc takes several times as long.
-func listXattrs(dir *os.File, name string, buf []byte) (int, error) {
-	n, err := listxattrat(int(dir.Fd()), name, buf)
+func listXattrs(dir int, name string, buf []byte) (int, error) {
+	n, err := listxattrat(dir, name, buf)
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
 		return unix.Llistxattr(placeOf(dir, name), buf)
 	}
@@ -67,11 +67,11 @@ func listXattrs(dir *os.File, name string, buf []byte) (int, error) {
 }
 
 func listxattrat(dir int, name string, buf []byte) (int, error) {
-	at, err := unix.BytePtrFromString(name)
-	if err != nil {
-		return 0, err
+	var at [unix.NAME_MAX + 1]byte // a zero ends the name
+	if copy(at[:], name) == len(at) {
+		return 0, unix.ENAMETOOLONG
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_LISTXATTRAT, uintptr(dir), uintptr(unsafe.Pointer(at)), unix.AT_SYMLINK_NOFOLLOW,
+	n, _, errno := unix.Syscall6(unix.SYS_LISTXATTRAT, uintptr(dir), uintptr(unsafe.Pointer(&at)), unix.AT_SYMLINK_NOFOLLOW,
 		uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0)
 	if errno != 0 {
 		return 0, errno
@@ -117,7 +117,7 @@ func (a *applier) dropXattrs(dir *os.File, name string, have, want map[string]st
 		if _, ok := want[key]; ok {
 			continue
 		}
-		err := unix.Lremovexattr(placeOf(dir, name), key)
+		err := unix.Lremovexattr(placeOf(int(dir.Fd()), name), key)
 		if err != nil && !a.limited && !slices.Contains(labels, key) {
 			return fmt.Errorf("remove extended attribute %s: %w", key, err)
 		}

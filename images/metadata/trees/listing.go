@@ -5,9 +5,10 @@ package trees
 import (
 	"context"
 	"fmt"
-	"os"
 	"runtime"
+	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -37,62 +38,67 @@ type inode struct{ dev, ino uint64 }
 // has no more directories open than the tree is deep.
 type lister struct {
 	workers *errgroup.Group
+	files   *atomic.Int64 // how many were found, directories included
 }
 
-// list reads the directory called name with all that is in it.
-func list(ctx context.Context, name string) (*listing, error) {
-	dir, err := os.OpenFile(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// list reads the directory called name with all that is in it. It also returns
+// the number of files.
+func list(ctx context.Context, name string) (*listing, int, error) {
+	dir, err := openDir(unix.AT_FDCWD, name, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", name, err)
+		return nil, 0, fmt.Errorf("open %s: %w", name, err)
 	}
 	workers, ctx := errgroup.WithContext(ctx)
 	workers.SetLimit(runtime.GOMAXPROCS(0))
-	l, root := lister{workers}, new(listing)
+	l, root := lister{workers, new(atomic.Int64)}, new(listing)
 	workers.Go(func() error { return l.directory(ctx, dir, "/", root) })
-	return root, workers.Wait()
+	err = workers.Wait()
+	return root, int(l.files.Load()), err
 }
 
 // directory reads an open directory into a listing, and closes it.
-func (l lister) directory(ctx context.Context, dir *os.File, p string, to *listing) error {
-	defer dir.Close()
+func (l lister) directory(ctx context.Context, dir int, p string, to *listing) error {
+	defer unix.Close(dir)
 	var st unix.Stat_t
-	err := unix.Fstat(int(dir.Fd()), &st)
+	err := unix.Fstat(dir, &st)
 	if err == nil {
 		to.dir, err = described(dir, ".", p, &st)
 	}
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", p, err)
 	}
-	names, err := sortedNames(dir, p)
+	paths, err := pathsIn(dir, p)
 	if err != nil {
-		return err
+		return fmt.Errorf("list %s: %w", p, err)
 	}
-	to.files = make([]listed, 0, len(names))
-	for _, name := range names {
+	l.files.Add(1 + int64(len(paths)))
+	to.files = make([]listed, 0, len(paths))
+	for _, p := range paths {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := l.child(ctx, dir, name, strings.TrimSuffix(p, "/")+"/"+name, to); err != nil {
+		if err := l.child(ctx, dir, p, to); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// child adds the file called name to the listing of its directory.
-func (l lister) child(ctx context.Context, dir *os.File, name, p string, to *listing) error {
+// child adds the file at a path to the listing of its directory.
+func (l lister) child(ctx context.Context, dir int, p string, to *listing) error {
 	if images.IsBookkeeping(p) {
 		return nil
 	}
 	var st unix.Stat_t
-	if err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	name := p[strings.LastIndexByte(p, '/')+1:]
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return fmt.Errorf("look at %s: %w", p, err)
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFSOCK:
 		return nil
 	case unix.S_IFDIR:
-		inner, err := openAt(dir, name, unix.O_DIRECTORY)
+		inner, err := openDir(dir, name, unix.O_NOFOLLOW)
 		if err != nil {
 			return fmt.Errorf("open %s: %w", p, err)
 		}
@@ -118,8 +124,60 @@ func (l lister) child(ctx context.Context, dir *os.File, name, p string, to *lis
 
 // described returns the entry of the file called name, with its extended
 // attributes.
-func described(dir *os.File, name, p string, st *unix.Stat_t) (e images.Entry, err error) {
+func described(dir int, name, p string, st *unix.Stat_t) (e images.Entry, err error) {
 	e = entryOf(p, st)
 	e.Xattrs, err = xattrsAt(dir, name)
 	return e, err
+}
+
+// openDir opens the directory called name. It returns a bare descriptor, since
+// an [os.File] takes several more system calls.
+func openDir(dir int, name string, flags int) (int, error) {
+	for {
+		fd, err := unix.Openat(dir, name, flags|unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// pathsIn returns the paths of what is in an open directory, sorted by the
+// bytes of the names. p is the path of the directory.
+func pathsIn(dir int, p string) ([]string, error) {
+	names, err := namesIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	above := strings.TrimSuffix(p, "/") + "/"
+	size := 0
+	for _, name := range names {
+		size += len(above) + len(name)
+	}
+	var all strings.Builder // one piece of memory for all
+	all.Grow(size)
+	for i, name := range names {
+		at := all.Len()
+		all.WriteString(above)
+		all.WriteString(name)
+		names[i] = all.String()[at:]
+	}
+	return names, nil
+}
+
+// namesIn returns the names in an open directory.
+func namesIn(dir int) (names []string, err error) {
+	var buf [8 << 10]byte
+	for {
+		n, err := unix.ReadDirent(dir, buf[:])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return nil, err
+		case n <= 0:
+			return names, nil
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+	}
 }

@@ -22,12 +22,17 @@ func Scan(ctx context.Context, dir string, recorded metadata.File) (*Snapshot, e
 		s.maker.limited = true
 	}
 	s.recorded = recorded
-	tree, err := list(ctx, dir)
+	tree, files, err := list(ctx, dir)
 	if err != nil {
 		return nil, fmt.Errorf("collect the metadata of %s: %w", dir, err)
 	}
+	s.files = make([]found, 0, files)
 	s.directory(tree)
+	listed := len(s.files)
 	s.absent()
+	if len(s.files) == listed {
+		return &Snapshot{files: s.files}, nil // a listing has the order of a walk
+	}
 	return s.snapshot(), nil
 }
 

@@ -250,7 +250,9 @@ func (v *selection) record(f *found, in part) {
 		v.records = append(v.records, metadata.Record{Path: r.Path, Type: images.HardLink, Link: first})
 		return
 	}
-	v.first[f.group] = r.Path
+	if f.group != 0 {
+		v.first[f.group] = r.Path
+	}
 	if f.needed {
 		v.records = append(v.records, r)
 	}

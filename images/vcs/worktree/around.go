@@ -5,7 +5,6 @@ package worktree
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -65,8 +64,12 @@ func (s *session) recover(ctx context.Context) (conflict bool, err error) {
 	if errors.Is(err, metadata.ErrConflict) {
 		return true, nil
 	}
-	if err != nil || !pending && !s.state.fresh {
+	if err != nil {
 		return false, err
+	}
+	if !pending && !s.state.fresh {
+		s.recorded = &file
+		return false, nil
 	}
 	return false, s.apply(ctx, before, file)
 }
@@ -91,23 +94,39 @@ func (s *session) applyTo(ctx context.Context, before, file metadata.File, more 
 	if err := trees.Apply(ctx, trees.Target{Dir: s.Dir, Scope: scope, Before: before}, file); err != nil {
 		return err
 	}
+	s.tool.ownersChanged(file)
 	return s.state.remove(pendingFile)
 }
 
 // shown runs the tool while the image has a form that the tool can keep.
 func (s *session) shown(ctx context.Context, conflict bool) (code int, err error) {
+	e := s.startEarly(ctx)
+	defer e.stop()
 	v, err := s.look(ctx)
 	if err != nil {
 		return 0, err
 	}
 	hidden := s.hidden(v)
 	text := ignored(v.snapshot, v.scope, s.tool, func(p string) string { return toolPath(hidden, p) })
-	if err := os.WriteFile(s.state.file(ignoreFile), []byte(text), 0o600); err != nil {
+	changed, err := s.write(v, conflict)
+	if err != nil {
 		return 0, err
 	}
-	if err := s.write(v, conflict); err != nil {
+	if e.fits(hidden, text, changed) {
+		return e.finish()
+	}
+	e.stop()
+	if err := s.state.setIgnored(text); err != nil {
 		return 0, err
 	}
+	if len(hidden) > 0 {
+		defer func() { err = errors.Join(err, s.state.remove(ignoreFile)) }()
+	}
+	return s.hiding(ctx, v, hidden, conflict)
+}
+
+// hiding runs the tool while files have names that it can keep.
+func (s *session) hiding(ctx context.Context, v *view, hidden []string, conflict bool) (code int, err error) {
 	if s.plan.effect == changes && !conflict {
 		if s.taken, err = s.prepareTaking(ctx, v); err != nil {
 			return 0, err
@@ -125,13 +144,12 @@ func (s *session) shown(ctx context.Context, conflict bool) (code int, err error
 
 // write writes the metadata before the tool looks at it. If the metadata file
 // is not in the repository yet, a command that changes files may bring one
-// along, so write does not make one.
-func (s *session) write(v *view, conflict bool) error {
+// along, so write does not make one. changed reports whether it wrote.
+func (s *session) write(v *view, conflict bool) (changed bool, err error) {
 	if conflict || s.plan.effect == moves || s.plan.effect == changes && !v.scope.Kept(metadata.Path) {
-		return nil
+		return false, nil
 	}
-	_, err := metadata.Write(s.Dir, v.file)
-	return err
+	return metadata.Write(s.Dir, v.file)
 }
 
 // remember prepares for what the command will do to the metadata.

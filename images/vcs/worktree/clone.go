@@ -31,9 +31,21 @@ func (s *session) clone(ctx context.Context) (code int, err error) {
 		if err := s.tool.prepare(ctx); err != nil {
 			return err
 		}
-		_, err := s.recover(ctx)
-		return err
+		if _, err := s.recover(ctx); err != nil {
+			return err
+		}
+		return s.guess(ctx)
 	})
+}
+
+// guess leaves the guess for an early run (see [early]): nothing volatile is in
+// a fresh clone.
+func (s *session) guess(ctx context.Context) error {
+	held, err := s.contents(ctx)
+	if err != nil || len(held.escaped) > 0 {
+		return err
+	}
+	return s.state.setIgnored(alwaysIgnored(s.tool))
 }
 
 // template makes a template for git repositories, so that its attributes apply

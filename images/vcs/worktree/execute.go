@@ -27,24 +27,36 @@ const grace = 30 * time.Second
 
 // execute runs the tool for the user and returns its exit code.
 func (s *session) execute(ctx context.Context, args []string, env ...string) (int, error) {
+	cmd := s.command(ctx, args, env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.Stdin, s.Stdout, s.Stderr
+	defer func() { s.held = nil }()
+	return s.wait(cmd)
+}
+
+// command returns the tool with its options and the user's arguments. It has no
+// input and no output yet.
+func (s *session) command(ctx context.Context, args []string, env ...string) *exec.Cmd {
 	words := append(private[1:len(private):len(private)], s.program)
 	words = append(words, s.options()...)
 	words = append(words, args...)
 	cmd := exec.CommandContext(ctx, private[0], words...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.Stdin, s.Stdout, s.Stderr
 	cmd.Env = vcs.Environment(append(s.tool.env(), env...)...)
 	cmd.WaitDelay = grace
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	if s.plan.effect != clones { // the URL of a clone is relative to the user's directory
 		cmd.Dir = s.Dir
 	}
+	return cmd
+}
+
+// wait starts the tool, passes signals on to it, and waits for its end.
+func (s *session) wait(cmd *exec.Cmd) (int, error) {
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("start %s: %w", s.program, err)
 	}
 	stop := s.forward(cmd.Process)
 	err := cmd.Wait()
 	stop()
-	s.held = nil
 	return exitCode(cmd.ProcessState, err)
 }
 

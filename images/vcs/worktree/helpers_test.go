@@ -58,7 +58,7 @@ func withHome(m *testing.M) int {
 	}
 	for name, value := range map[string]string{
 		"HOME": home, "XDG_CONFIG_HOME": filepath.Join(home, "none"), "GIT_CONFIG_NOSYSTEM": "1",
-		"HGRCPATH": filepath.Join(home, ".hgrc"), "EDITOR": "false",
+		"HGRCPATH": filepath.Join(home, ".hgrc"), "EDITOR": "false", "TERM": "xterm",
 	} {
 		errs = append(errs, os.Setenv(name, value))
 	}

@@ -20,6 +20,13 @@ import (
 func ignored(snapshot *trees.Snapshot, scope trees.Scope, t tool, toolPath func(string) string) string {
 	var lines strings.Builder
 	volatileLines(snapshot, scope, func(p string, all bool) { lines.WriteString(t.pattern(toolPath(p), all) + "\n") })
+	lines.WriteString(alwaysIgnored(t))
+	return lines.String()
+}
+
+// alwaysIgnored returns the lines that every ignore file has.
+func alwaysIgnored(t tool) string {
+	var lines strings.Builder
 	for _, p := range []string{"/.git", "/.hg", metadata.Beside} {
 		lines.WriteString(t.pattern(p, false) + "\n")
 	}

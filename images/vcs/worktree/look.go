@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +25,10 @@ import (
 // metadata reads the image's metadata file. If there is none, the result is
 // empty.
 func (s *session) metadata() (metadata.File, error) {
+	if f := s.recorded; f != nil {
+		s.recorded = nil
+		return *f, nil
+	}
 	f, err := metadata.Read(s.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return metadata.File{}, nil
@@ -35,28 +40,31 @@ func (s *session) metadata() (metadata.File, error) {
 type contents struct {
 	// names are the files that have their own name there, and escaped those
 	// that have a name with [vcs.EscapePrefix]. Both are the tool's names.
-	names, escaped map[string]bool
+	names   nameList
+	escaped map[string]bool
 	// hidden are the image's paths of the files of escaped.
 	hidden map[string]bool
 	// files is how many of these paths may be in a snapshot: bookkeeping is not.
 	files int
 }
 
-// contentsOf sorts the tool's list of files.
+// contentsOf sorts the tool's list of files. It keeps the list.
 func contentsOf(tracked []string) *contents {
-	c := &contents{names: make(map[string]bool, len(tracked)), escaped: map[string]bool{}, hidden: map[string]bool{}}
-	for _, name := range tracked {
+	c := &contents{escaped: map[string]bool{}, hidden: map[string]bool{}}
+	c.names.sorted = slices.DeleteFunc(tracked, func(name string) bool {
 		if !strings.Contains(name, vcs.EscapePrefix) {
-			c.names[name] = true
-			continue
+			return false
 		}
 		c.escaped[name] = true
 		if p, err := vcs.UnescapePath(name); err == nil {
 			c.hidden[p] = true
 		}
-	}
-	c.files = len(c.names) + len(c.hidden)
-	for name := range c.names {
+		return true
+	})
+	slices.Sort(c.names.sorted)
+	c.names.sorted = slices.Compact(c.names.sorted) // git lists a conflict several times
+	c.files = len(c.names.sorted) + len(c.hidden)
+	for _, name := range c.names.sorted {
 		if name[:1] == "." && images.IsBookkeeping("/"+name) {
 			c.files--
 		}
@@ -69,12 +77,31 @@ func contentsOf(tracked []string) *contents {
 	return c
 }
 
+// nameList is a set of names. Looking up names one after another in about the
+// order of the list is fast.
+type nameList struct {
+	sorted []string
+	next   atomic.Int64 // the index of the name that is expected
+}
+
+func (l *nameList) has(name string) bool {
+	i := int(l.next.Load())
+	found := i < len(l.sorted) && l.sorted[i] == name
+	if !found {
+		i, found = slices.BinarySearch(l.sorted, name)
+	}
+	if found {
+		l.next.Store(int64(i + 1))
+	}
+	return found
+}
+
 // keeps reports whether the repository has the file at a path of the image.
-func (c *contents) keeps(p string) bool { return c.names[p[1:]] || c.hidden[p] }
+func (c *contents) keeps(p string) bool { return c.names.has(p[1:]) || c.hidden[p] }
 
 // hasName reports whether the repository has a file whose name there is its
 // path in the image.
-func (c *contents) hasName(p string) bool { return c.names[p[1:]] || c.escaped[p[1:]] }
+func (c *contents) hasName(p string) bool { return c.names.has(p[1:]) || c.escaped[p[1:]] }
 
 // lacking returns the paths of the files of the repository that the tree lacks.
 func (c *contents) lacking(snapshot *trees.Snapshot) (gone []string) {
@@ -82,7 +109,7 @@ func (c *contents) lacking(snapshot *trees.Snapshot) (gone []string) {
 	// looking for each.
 	missing := c.files
 	snapshot.Paths(func(p string, _ images.Type) {
-		if c.names[p[1:]] {
+		if c.names.has(p[1:]) {
 			missing--
 		}
 		if c.hidden[p] {
@@ -92,7 +119,7 @@ func (c *contents) lacking(snapshot *trees.Snapshot) (gone []string) {
 	if missing == 0 {
 		return nil
 	}
-	for name := range c.names {
+	for _, name := range c.names.sorted {
 		if p, err := vcs.UnescapePath(name); err == nil && !images.IsBookkeeping(p) && !snapshot.Has(p) {
 			gone = append(gone, p)
 		}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"cloudlets/images/metadata"
 	"cloudlets/images/vcs"
 )
 
@@ -70,6 +71,9 @@ type session struct {
 	state   *state    // nil if the command does not involve the files
 	held    *contents // nil if the list is not up to date
 	taken   *taken    // what the command takes from a revision, or nil
+	// recorded is the metadata file if it was just read. Whoever takes it from
+	// here sets this to nil again.
+	recorded *metadata.File
 }
 
 func newSession(opt Options) (*session, error) {

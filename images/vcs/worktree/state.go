@@ -34,7 +34,7 @@ const (
 	lockFile    = "lock"
 	pendingFile = "pending" // the metadata before a run that changes files
 	namesFile   = "names"   // the files with another name while the tool works
-	ignoreFile  = "ignore"  // the volatile paths
+	ignoreFile  = "ignore"  // the volatile paths; it stays if no file had another name
 )
 
 // openState opens the state in the repository's own folder. Only one run at a
@@ -62,7 +62,7 @@ func (s *state) file(name string) string { return filepath.Join(s.folder, name) 
 // close ends the run. It unlocks explicitly, because a child process that was
 // just started also holds the lock until it executes its program.
 func (s *state) close() error {
-	return errors.Join(s.remove(ignoreFile), unix.Flock(int(s.lock.Fd()), unix.LOCK_UN), s.lock.Close())
+	return errors.Join(unix.Flock(int(s.lock.Fd()), unix.LOCK_UN), s.lock.Close())
 }
 
 func (s *state) remove(name string) error {
@@ -124,6 +124,14 @@ func (s *state) names() ([]string, error) {
 		paths = append(paths, p)
 	}
 	return paths, nil
+}
+
+// setIgnored writes the ignore file, unless it has this text already.
+func (s *state) setIgnored(text string) error {
+	if now, err := os.ReadFile(s.file(ignoreFile)); err == nil && string(now) == text {
+		return nil
+	}
+	return os.WriteFile(s.file(ignoreFile), []byte(text), 0o600)
 }
 
 // writeFile writes a small file completely or not at all.

@@ -27,6 +27,8 @@ type tool interface {
 	// committed returns the metadata of the revision on which the tree is
 	// based.
 	committed(ctx context.Context) metadata.File
+	// ownersChanged is called after files got the owners of a metadata file.
+	ownersChanged(file metadata.File)
 	// options returns the options that come before the user's arguments. making
 	// is set if the command makes the repository, which then cannot be named
 	// yet.

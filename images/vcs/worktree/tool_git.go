@@ -21,8 +21,24 @@ type gitTool struct {
 }
 
 func (g *gitTool) folder(ctx context.Context) (string, error) {
+	if folder, ok := g.plainFolder(); ok {
+		return folder, nil
+	}
 	out, err := vcs.Ask(ctx, vcs.Git, g.dir, "rev-parse", "--absolute-git-dir")
 	return strings.TrimSuffix(string(out), "\n"), err
+}
+
+// plainFolder returns the repository's own folder if it is a plain one, which
+// nearly all are. Starting git to ask for it takes milliseconds. A folder that
+// is somewhere else, or that shares another one's objects, is for git to find.
+func (g *gitTool) plainFolder() (string, bool) {
+	folder := filepath.Join(g.dir, ".git")
+	for _, name := range []string{"", "objects", "refs"} {
+		if info, err := os.Lstat(filepath.Join(folder, name)); err != nil || !info.IsDir() {
+			return "", false
+		}
+	}
+	return folder, exists(folder, "HEAD") && !exists(folder, "commondir")
 }
 
 // attributes make git treat every file as bytes, whatever the .gitattributes
@@ -37,11 +53,13 @@ const mergeDriver = "cloudlet-metadata"
 // prepare writes the attributes to the file that takes precedence over those of
 // the image.
 func (g *gitTool) prepare(ctx context.Context) error {
-	out, err := vcs.Ask(ctx, vcs.Git, g.dir, "rev-parse", "--path-format=absolute", "--git-path", "info/attributes")
+	if err := g.dropIndexCopy(); err != nil {
+		return err
+	}
+	name, err := g.attributesFile(ctx)
 	if err != nil {
 		return err
 	}
-	name := strings.TrimSuffix(string(out), "\n")
 	text, err := os.ReadFile(name)
 	if err != nil && !os.IsNotExist(err) {
 		return err
@@ -55,6 +73,14 @@ func (g *gitTool) prepare(ctx context.Context) error {
 	return writeAttributes(name, append(text, attributes...))
 }
 
+func (g *gitTool) attributesFile(ctx context.Context) (string, error) {
+	if folder, ok := g.plainFolder(); ok {
+		return filepath.Join(folder, "info", "attributes"), nil
+	}
+	out, err := vcs.Ask(ctx, vcs.Git, g.dir, "rev-parse", "--path-format=absolute", "--git-path", "info/attributes")
+	return strings.TrimSuffix(string(out), "\n"), err
+}
+
 func writeAttributes(name string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
@@ -63,6 +89,12 @@ func writeAttributes(name string, text []byte) error {
 }
 
 func (g *gitTool) tracked(ctx context.Context) ([]string, error) {
+	if index, _, err := g.readIndex(); err == nil {
+		if index == nil {
+			return nil, nil
+		}
+		return index.Names, nil
+	}
 	out, err := vcs.Ask(ctx, vcs.Git, g.dir, "ls-files", "-z")
 	return paths(out), err
 }

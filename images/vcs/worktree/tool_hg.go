@@ -147,3 +147,6 @@ func (h *hgTool) differing(ctx context.Context, revision string) ([]string, erro
 }
 
 func (h *hgTool) stageText(context.Context, string) error { return nil }
+
+// ownersChanged does nothing, because Mercurial does not look at owners.
+func (h *hgTool) ownersChanged(metadata.File) {}
