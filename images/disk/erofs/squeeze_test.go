@@ -134,7 +134,7 @@ func isSmall(t *testing.T, src images.Source, how erofs.Compression, most float6
 	part := float64(sizeOf(t, src, how)) / float64(files)
 	t.Logf("%s: %.4f of the files' %d bytes", how, part, files)
 	if part > most {
-		t.Errorf("with %s the filesystem has %.4f of the files' bytes, want at most %.2f", how, part, most)
+		t.Errorf("with %s the filesystem has %.4f of the files' bytes, want at most %.3f", how, part, most)
 	}
 }
 

@@ -38,9 +38,10 @@ type zstdPacker struct {
 }
 
 func newZstdPacker() *zstdPacker {
-	// The kernel checks no checksums of frames.
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(mostData),
-		zstd.WithSingleSegment(true), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
+	// The next level makes files smaller by a hundredth, and takes twice the time. Literals
+	// are worth their time even where there are no matches. The kernel checks no checksums.
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithAllLitEntropyCompression(true),
+		zstd.WithWindowSize(mostData), zstd.WithSingleSegment(true), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
 	if err != nil {
 		panic(fmt.Sprintf("make a zstd encoder with fixed options: %v", err))
 	}
