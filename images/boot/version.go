@@ -25,6 +25,10 @@ func compareVersions(a, b string) int {
 	return 0
 }
 
+// IsAtLeast says whether a kernel is of a version, such as "6.10", or later. Without a
+// version it is not.
+func (k Kernel) IsAtLeast(version string) bool { return versionFits(">="+version, k.Version) }
+
 // versionFits says whether the release of a running kernel is what a version
 // constraint asks for: ">=2.6.32, <7", where all that the commas part has to
 // hold. A version of numbers alone speaks of the kernel's own version, so

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/bootloader"
@@ -33,8 +32,8 @@ type LiveOptions struct {
 	Time time.Time
 	// SecureBoot is how firmware that insists on signatures boots the image.
 	SecureBoot bootloader.SecureBoot
-	// Compression is how the files are kept. "" is LZ4, unless a kernel of the image
-	// cannot read it.
+	// Compression is how the files are kept. "" is the best one that all kernels of the
+	// image read ([LiveCompression]).
 	Compression Compression
 	// Progress, if it is not nil, is told how many bytes of files [NewISO] has
 	// compressed so far.
@@ -56,6 +55,8 @@ type ISO struct {
 	Kernels []boot.Kernel
 	// Notices are sentences about what could keep the live system from starting.
 	Notices []string
+	// Compression is how the files are kept.
+	Compression Chosen
 
 	image *iso.Image
 	root  *erofs.Layout
@@ -123,12 +124,14 @@ func newISO(ctx context.Context, s System, o LiveOptions) (*ISO, error) {
 	if err != nil {
 		return nil, err
 	}
-	compression, err := i.compression(s, o.Compression)
-	if err != nil {
+	if i.Compression, err = chooseCompression(s.Tree, i.Kernels, o.Compression); err != nil {
 		return nil, err
 	}
+	if o.Compression == "" && i.Compression.Compression == erofs.None {
+		i.Notices = append(i.Notices, "the files are not compressed, since "+i.Compression.Why)
+	}
 	if i.root, err = erofs.Plan(ctx, s.Source, erofs.Options{
-		UUID: derived(i.ID, "root filesystem"), Label: "root", Time: i.Time, Compression: compression, Progress: o.Progress,
+		UUID: derived(i.ID, "root filesystem"), Label: "root", Time: i.Time, Compression: i.Compression.Compression, Progress: o.Progress,
 	}); err != nil {
 		return nil, err
 	}
@@ -139,49 +142,6 @@ func newISO(ctx context.Context, s System, o LiveOptions) (*ISO, error) {
 		return nil, errors.Join(err, i.root.Close())
 	}
 	return i, nil
-}
-
-// Compression is how the files of a live image are kept.
-type Compression string
-
-// The compressions of a live image.
-const (
-	LZ4          Compression = "lz4"
-	Uncompressed Compression = "none"
-)
-
-// compression is how the root filesystem is compressed. Every kernel of the image must
-// be able to read it.
-func (i *ISO) compression(s System, asked Compression) (erofs.Compression, error) {
-	if asked == Uncompressed {
-		return erofs.None, nil
-	}
-	for _, k := range i.Kernels {
-		can, err := LiveCompression(s.Tree, k)
-		switch lacks := can != erofs.LZ4; {
-		case err != nil:
-			return 0, err
-		case lacks && asked == LZ4:
-			return 0, fmt.Errorf("the image's kernel %s cannot read files that are compressed with LZ4 (it was built without CONFIG_EROFS_FS_ZIP): choose the compression none", k.Version)
-		case lacks:
-			i.Notices = append(i.Notices, fmt.Sprintf("the files are not compressed, since the image's kernel %s was built without CONFIG_EROFS_FS_ZIP", k.Version))
-			return erofs.None, nil
-		}
-	}
-	return erofs.LZ4, nil
-}
-
-// LiveCompression is the best compression of a root filesystem that a kernel of an image
-// reads, as far as its configuration tells.
-func LiveCompression(t images.Tree, k boot.Kernel) (erofs.Compression, error) {
-	lacks, err := k.Lacks(t, "EROFS_FS_ZIP")
-	if err != nil {
-		return 0, fmt.Errorf("read the configuration of kernel %s: %w", k.Version, err)
-	}
-	if lacks {
-		return erofs.None, nil
-	}
-	return erofs.LZ4, nil
 }
 
 // loaders finds the boot loaders. GRUB for BIOS is made specially for this

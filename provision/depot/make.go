@@ -14,7 +14,6 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/boot"
 	"cloudlets/images/disk/bootloader"
-	"cloudlets/images/disk/erofs"
 	"cloudlets/images/disk/uki"
 	"cloudlets/images/pack"
 	"cloudlets/images/ramdisk"
@@ -226,11 +225,7 @@ func (d *Depot) complete(ctx context.Context, kit *Kit) error {
 		return err
 	}
 	if kit.Key.Live {
-		compression, err := target.LiveCompression(tree, kernel)
-		if err == nil {
-			err = d.makeRoot(ctx, kit, tree, kernel, erofs.Options{Compression: compression})
-		}
-		if err != nil {
+		if err := d.makeRoot(ctx, kit, tree, kernel); err != nil {
 			return err
 		}
 	}

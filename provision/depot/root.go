@@ -16,6 +16,8 @@ import (
 	"cloudlets/images/chunks"
 	"cloudlets/images/disk/erofs"
 	"cloudlets/images/disk/sparse"
+	"cloudlets/images/pack"
+	"cloudlets/images/target"
 )
 
 // Root is the root filesystem of live machines: an EROFS, of which they fetch what they
@@ -34,15 +36,19 @@ var rootSpace = uuid.MustParse("5b2f6c0e-3f52-4e0a-9d1c-5a8f0b7e2d11")
 
 // makeRoot makes the root filesystem of live machines from a kit's pack. Servers with the
 // same pack make the same bytes.
-func (d *Depot) makeRoot(ctx context.Context, kit *Kit, tree images.Source, kernel boot.Kernel, options erofs.Options) error {
+func (d *Depot) makeRoot(ctx context.Context, kit *Kit, tree *pack.Pack, kernel boot.Kernel) error {
 	if len(kit.NotLive) > 0 {
 		return fmt.Errorf("kernel %s has no %s, which a live machine needs: use a kernel that has it, e.g. from Debian's package linux-image-amd64",
 			kernel.Version, strings.Join(kit.NotLive, ", no "))
 	}
-	options.UUID, options.Label, options.Time = uuid.NewSHA1(rootSpace, []byte(kit.Pack.Digest)), "root", time.Unix(0, 0)
-	key := fmt.Sprint(rootForm, kit.Pack.Digest, " ", options.Compression)
+	how, err := target.LiveCompression(tree, kernel)
+	if err != nil {
+		return err
+	}
+	options := erofs.Options{UUID: uuid.NewSHA1(rootSpace, []byte(kit.Pack.Digest)), Label: "root", Time: time.Unix(0, 0), Compression: how.Compression}
+	key := fmt.Sprint(rootForm, kit.Pack.Digest, " ", int(how.Compression))
 	build := func() (Root, error) {
-		d.log.Info("making the root of live machines", "image", kit.Key)
+		d.log.Info("making the root of live machines", "image", kit.Key, "compression", how.Compression, "because", how.Why)
 		return d.writeRoot(ctx, tree, options)
 	}
 	file := func(r Root) File { return r.File }

@@ -11,13 +11,15 @@
 // its small files, and then the group's other content. Only one group at a time is
 // held in memory.
 //
-// Files that become smaller by it are compressed with LZ4, each 4 KiB block by
-// itself, on several cores. The plan does this and keeps the compressed blocks in a
-// temporary file. Files above 4 GiB are not compressed. Inodes are of the extended
-// form, and files keep their holes if these save much. "The format" in comments
-// is the kernel's Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h;
-// Linux 5.4 and later read it, compressed or not. A filesystem with holes in its
-// files needs 5.15 or later.
+// Files that become smaller by it are compressed on several cores, with LZ4 or zstd. Each
+// is cut into extents that are compressed independently: with LZ4 as much data as fills
+// a block of 4 KiB, and with zstd as much as fills 32 KiB, or up to 256 KiB of data. The
+// plan does this and keeps the compressed blocks in a temporary file. Files above 4 GiB
+// are not compressed. Inodes are of the extended form, and files keep their holes if
+// these save much. "The format" in comments is the kernel's
+// Documentation/filesystems/erofs.rst and fs/erofs/erofs_fs.h. Linux 5.4 and later read
+// it, compressed with LZ4 or not. A filesystem with holes in its files needs 5.15 or
+// later, and one with zstd 6.10 or later, built with CONFIG_EROFS_FS_ZIP_ZSTD.
 //
 // This package exists because github.com/diskfs/go-diskfs v1.9.4 does not
 // support EROFS, and its images of the other read-only filesystem, squashfs,
@@ -52,11 +54,31 @@ type Options struct {
 // Compression is how contents are stored.
 type Compression int
 
-// The ways to store contents. Every Linux with EROFS reads both.
+// The ways to store contents. Every Linux with EROFS reads the first two.
 const (
 	LZ4 Compression = iota
 	None
+	// ZSTD is read by Linux 6.10 and later, if that has CONFIG_EROFS_FS_ZIP_ZSTD.
+	ZSTD
 )
+
+func (c Compression) String() string {
+	switch c {
+	case LZ4:
+		return "lz4"
+	case ZSTD:
+		return "zstd"
+	}
+	return "none"
+}
+
+// packer returns a new packer for a compression, which is not None.
+func (c Compression) packer() packer {
+	if c == ZSTD {
+		return newZstdPacker()
+	}
+	return new(compressor)
+}
 
 const (
 	blockSize = 4096
@@ -103,7 +125,7 @@ func plan(ctx context.Context, src images.Source, opts Options) (*Layout, error)
 		return c.plan(src, opts)
 	}
 	var err error
-	if c.squeeze, err = newSqueezer(ctx, c.place, opts.Progress); err != nil {
+	if c.squeeze, err = newSqueezer(ctx, c.place, opts); err != nil {
 		return nil, err
 	}
 	l, err := c.plan(src, opts)

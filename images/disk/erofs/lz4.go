@@ -40,8 +40,17 @@ type compressor struct {
 	out   [blockSize]byte
 }
 
-// begin forgets what other data looked like.
 func (z *compressor) begin() { z.misses = 0 }
+
+// pack compresses the beginning of src into one block.
+func (z *compressor) pack(src []byte) (length int, packed []byte) {
+	if len(src) > blockSize {
+		if length, packed = z.block(src); length > blockSize {
+			return length, packed
+		}
+	}
+	return min(len(src), blockSize), nil
+}
 
 // match is a repetition of earlier bytes.
 type match struct{ at, length, distance int }

@@ -68,10 +68,10 @@ func (b *batch) endSegment() {
 	}
 }
 
-func (b *batch) compress(z *compressor) {
+func (b *batch) compress(z packer) {
 	start := 0
 	for _, end := range b.ends {
-		b.packed = z.press(b.packed, b.data[start:end])
+		b.packed = press(z, b.packed, b.data[start:end])
 		start = end
 	}
 }
@@ -100,19 +100,19 @@ type squeezer struct {
 }
 
 // newSqueezer starts a squeezer, which must be stopped. The caller owns its spool.
-func newSqueezer(ctx context.Context, place func(uint32, shape, uint32), progress func(int64)) (*squeezer, error) {
+func newSqueezer(ctx context.Context, place func(uint32, shape, uint32), opts Options) (*squeezer, error) {
 	spool, err := tempfile.Create("", "cloudlets-*.erofs")
 	if err != nil {
 		return nil, spoolError(err)
 	}
 	workers := min(runtime.GOMAXPROCS(0), maxWorkers)
-	q := &squeezer{spool: spool, place: place, progress: progress, spare: workers + spareBatches - 1}
+	q := &squeezer{spool: spool, place: place, progress: opts.Progress, spare: workers + spareBatches - 1}
 	q.workers, q.ctx = errgroup.WithContext(ctx)
 	// A batch can be sent without waiting, because there are no more of them.
 	q.work = make(chan *batch, workers+spareBatches)
 	q.batch = newBatch()
 	for range workers {
-		q.workers.Go(q.compress)
+		q.workers.Go(func() error { return q.compress(opts.Compression.packer()) })
 	}
 	return q, nil
 }
@@ -122,8 +122,7 @@ func newBatch() *batch {
 }
 
 // compress is what a worker does until there is no more work or the context ends.
-func (q *squeezer) compress() error {
-	z := new(compressor)
+func (q *squeezer) compress(z packer) error {
 	for b := range q.work {
 		if err := q.ctx.Err(); err != nil {
 			return err

@@ -122,14 +122,20 @@ func sizeOf(t *testing.T, src images.Source, how erofs.Compression) int64 {
 func TestDebianRootIsSmall(t *testing.T) {
 	t.Parallel()
 	src := tarball.New(needs.Made(t, "../../../.cache/debian-12-*.tar", "setup-image"))
+	isSmall(t, src, sizeOf(t, src, erofs.LZ4), 0.55)
+}
+
+// isSmall makes sure that a filesystem of some size has at most a part of its files' bytes.
+func isSmall(t *testing.T, src images.Source, size int64, most float64) {
+	t.Helper()
 	files := int64(0)
 	if err := src.Walk(t.Context(), func(e images.Entry, _ io.Reader) error { files += e.Size; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	part := float64(sizeOf(t, src, erofs.LZ4)) / float64(files)
+	part := float64(size) / float64(files)
 	t.Logf("%.4f of the files' %d bytes", part, files)
-	if part > 0.55 {
-		t.Errorf("the filesystem has %.4f of the files' bytes, want at most 0.55", part)
+	if part > most {
+		t.Errorf("the filesystem has %.4f of the files' bytes, want at most %.3f", part, most)
 	}
 }
 
@@ -141,15 +147,17 @@ func TestNoiseIsNotCompressed(t *testing.T) {
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(noise)
 	src.File("/noise", noise)
 	src.File("/little", noise[:5000])
-	if squeezed, plain := sizeOf(t, src, erofs.LZ4), sizeOf(t, src, erofs.None); squeezed != plain {
-		t.Errorf("%d bytes with LZ4, and %d without", squeezed, plain)
+	for _, how := range []erofs.Compression{erofs.LZ4, erofs.ZSTD} {
+		if squeezed, plain := sizeOf(t, src, how), sizeOf(t, src, erofs.None); squeezed != plain {
+			t.Errorf("%d bytes with %s, and %d without", squeezed, how, plain)
+		}
 	}
 }
 
 func TestTheSameOnAnyNumberOfProcessors(t *testing.T) {
-	made := func(processors int) []byte {
+	made := func(processors int, o erofs.Options) []byte {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
-		l, err := erofs.Plan(t.Context(), mixtures(7), options())
+		l, err := erofs.Plan(t.Context(), mixtures(7), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,8 +168,10 @@ func TestTheSameOnAnyNumberOfProcessors(t *testing.T) {
 		}
 		return b.Bytes()
 	}
-	if one := made(1); !bytes.Equal(one, made(2)) || !bytes.Equal(one, made(7)) {
-		t.Error("the filesystem depends on the number of processors")
+	for _, o := range []erofs.Options{options(), zipped()} {
+		if one := made(1, o); !bytes.Equal(one, made(2, o)) || !bytes.Equal(one, made(7, o)) {
+			t.Errorf("with %s the filesystem depends on the number of processors", o.Compression)
+		}
 	}
 }
 
@@ -170,8 +180,10 @@ func TestCannotCompress(t *testing.T) {
 	var src imagetest.Memory
 	src.Dir("/")
 	src.Reader("/short", 10_000, func() io.Reader { return strings.NewReader("short") })
-	if _, err := erofs.Plan(t.Context(), src, options()); !errors.Is(err, erofs.ErrChanged) || !strings.Contains(err.Error(), "/short: it is shorter") {
-		t.Errorf("error %v", err)
+	for _, o := range []erofs.Options{options(), zipped()} {
+		if _, err := erofs.Plan(t.Context(), src, o); !errors.Is(err, erofs.ErrChanged) || !strings.Contains(err.Error(), "/short: it is shorter") {
+			t.Errorf("%s: error %v", o.Compression, err)
+		}
 	}
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing"))
 	_, err := erofs.Plan(t.Context(), mixtures(1), options())
@@ -226,17 +238,21 @@ func (l lots) Walk(_ context.Context, visit images.VisitFunc) error {
 
 // TestMemoryOfCompression: buffers do not grow with the files.
 func TestMemoryOfCompression(t *testing.T) {
-	allocated := func(l lots) uint64 {
+	allocated := func(l lots, how erofs.Compression) uint64 {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		sizeOf(t, l, erofs.LZ4)
+		sizeOf(t, l, how)
 		runtime.ReadMemStats(&after)
 		return after.TotalAlloc - before.TotalAlloc
 	}
-	const most = 64 << 20
+	most := map[erofs.Compression]uint64{erofs.LZ4: 64 << 20, erofs.ZSTD: 128 << 20} // with all workers
 	for _, l := range []lots{{200, 1 << 20}, {2, 100 << 20}, {5000, 40 << 10}} {
-		if n := allocated(l); n > most {
-			t.Errorf("%d files of %d bytes: %d bytes of buffers, want at most %d", l.files, l.size, n, most)
+		for how, most := range most {
+			n := allocated(l, how)
+			t.Logf("%s, %d files of %d bytes: %d bytes of buffers", how, l.files, l.size, n)
+			if n > most {
+				t.Errorf("%s, %d files of %d bytes: %d bytes of buffers, want at most %d", how, l.files, l.size, n, most)
+			}
 		}
 	}
 }

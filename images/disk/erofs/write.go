@@ -22,6 +22,12 @@ const (
 	// hasPadding and hasChunks keep kernels from mounting the filesystem that do not
 	// support zeros before compressed data, and files in chunks.
 	hasPadding, hasChunks = 1, 4
+	// hasFormats does so with kernels that do not know the list of compressions in the
+	// superblock, or extents of several blocks.
+	hasFormats = 2
+	// superSize is the length of the superblock. The parameters of each compression follow
+	// it: the length of the record (2 bytes), and the record.
+	superSize = 128
 )
 
 // emitter writes a layout once.
@@ -72,6 +78,10 @@ func (e *emitter) superblock() error {
 	copy(b[48:], e.opts.UUID[:])
 	copy(b[64:], e.opts.Label)
 	le.PutUint32(b[80:], e.needs())
+	if e.needs()&hasFormats != 0 {
+		le.PutUint16(b[84:], 1<<zstdFormat)
+		copy(b[superSize:], zstdParameters[:])
+	}
 	// The usual CRC-32C is inverted at the end, but the kernel's is not, so this
 	// inverts it again.
 	le.PutUint32(b[4:], ^crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
@@ -85,6 +95,9 @@ func (l *Layout) needs() (flags uint32) {
 	}
 	if l.spool != nil {
 		flags |= hasPadding
+	}
+	if l.spool != nil && l.opts.Compression == ZSTD {
+		flags |= hasFormats
 	}
 	return flags
 }

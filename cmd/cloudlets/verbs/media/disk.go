@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"time"
 
@@ -78,13 +77,13 @@ it, and overwrites it only after you type the device's name.
 	}
 	f.add(cmd)
 	cmd.Flags().StringVar(&f.format, "format", "", "the `format`; by default the one that the file's name ends in, or else raw")
-	cmd.Flags().StringVar(&f.compress, "compress", "", "compress a qcow2 with zlib or zstd; compress the files of an iso with lz4 (the default) or none")
+	cmd.Flags().StringVar(&f.compress, "compress", "", "compress a qcow2 with zlib or zstd; compress the files of an iso with zstd, lz4 or none; by default the best that its kernels read")
 	cmd.Flags().StringVar(&f.bucket, "bucket", "", "with --format ec2, the S3 `bucket` that you will upload the disk to")
 	f.out.Add(cmd)
 	f.out.Out, cmd.Flags().Lookup("out").DefValue = "", "" // a disk is too large for standard output to be the default
 	f.device.add(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formatNames(), cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("compress", cobra.FixedCompletions(slices.Concat(compressions["qcow2"], compressions["iso"]), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("compress", cobra.FixedCompletions(allCompressions(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

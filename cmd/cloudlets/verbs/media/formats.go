@@ -3,6 +3,7 @@ package media
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -47,7 +48,13 @@ func compresses(format vdisk.Format) bool { return format.Name == "tar" || forma
 // compressions are the values of --compress, by format.
 var compressions = map[string][]string{
 	"qcow2": {string(vdisk.Zlib), string(vdisk.Zstd)},
-	"iso":   {string(target.LZ4), string(target.Uncompressed)},
+	"iso":   {string(target.LZ4), string(target.ZSTD), string(target.Uncompressed)},
+}
+
+// allCompressions are the values of --compress, each once.
+func allCompressions() []string {
+	all := slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Values(compressions))...)))
+	return slices.Compact(all)
 }
 
 func formatNames() (names []string) {

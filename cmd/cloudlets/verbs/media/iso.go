@@ -38,7 +38,7 @@ func (f *diskFlags) makeISO(cmd *cobra.Command, s target.System) error {
 			return err
 		}
 	}
-	return f.tellOf(cmd, s, "iso", i.Size(), i.Identity, i.Kernels)
+	return f.tellISO(cmd, s, i)
 }
 
 // planISO plans a live image, and shows how many bytes of files are compressed.

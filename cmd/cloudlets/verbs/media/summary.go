@@ -24,23 +24,35 @@ type summary struct {
 	Entries int      `json:"entries,omitempty"`
 	Kernels []string `json:"kernels,omitempty"`
 	Slot    string   `json:"slot,omitempty"` // that was written: "a" or "b"
+	// Compression is how the files of a live image are kept, and Because why.
+	Compression string `json:"compression,omitempty"`
+	Because     string `json:"because,omitempty"`
 }
 
 // tell prints the disk that was made, or that would be made in a dry run.
 func (f *diskFlags) tell(cmd *cobra.Command, s target.System, d *target.Disk, format string) error {
-	return f.tellOf(cmd, s, format, d.Size(), d.Identity, d.Kernels)
+	m := f.summary(s, format, d.Size(), d.Identity, d.Kernels)
+	return f.say(cmd, m, m.text(format+" disk", s))
 }
 
-func (f *diskFlags) tellOf(cmd *cobra.Command, s target.System, format string, size int64, id target.Identity, kernels []boot.Kernel) error {
+// tellISO prints the live image that was made, or that would be, and how its files are kept.
+func (f *diskFlags) tellISO(cmd *cobra.Command, s target.System, i *target.ISO) error {
+	m := f.summary(s, "iso", i.Size(), i.Identity, i.Kernels)
+	m.Compression, m.Because = i.Compression.String(), i.Compression.Why
+	return f.say(cmd, m, fmt.Sprintf("%s, compression %s, since %s", m.text("live image", s), m.Compression, m.Because))
+}
+
+func (f *diskFlags) summary(s target.System, format string, size int64, id target.Identity, kernels []boot.Kernel) summary {
 	m := summary{Out: f.out.Out, Format: format, Size: size, UUID: id.ID.String(), Image: s.Name, Entries: id.Entries}
 	for _, k := range kernels {
 		m.Kernels = append(m.Kernels, k.Version)
 	}
-	kind := format + " disk"
-	if format == "iso" {
-		kind = "live image"
-	}
-	return f.say(cmd, m, fmt.Sprintf("%s of %s with %d files of %s, Linux %s", article(kind), bytesize.Decimal(m.Size), m.Entries, nameOf(s), strings.Join(m.Kernels, ", ")))
+	return m
+}
+
+// text is a summary of a disk for a person.
+func (m summary) text(kind string, s target.System) string {
+	return fmt.Sprintf("%s of %s with %d files of %s, Linux %s", article(kind), bytesize.Decimal(m.Size), m.Entries, nameOf(s), strings.Join(m.Kernels, ", "))
 }
 
 // warn tells a person what could keep the result from starting.
