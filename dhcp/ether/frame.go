@@ -82,18 +82,51 @@ func portFilter(port uint16) *unix.SockFprog {
 func (f *Frames) Receive(b []byte, port uint16) (n int, from netip.AddrPort, to netip.Addr, err error) {
 	packet := make([]byte, serving.MaxPacket)
 	for {
-		n, err := f.file.Read(packet)
+		size, err := f.file.Read(packet)
 		if err != nil {
 			return 0, from, to, err
 		}
-		payload, ok := udpPayload(packet[:n], port)
-		if !ok {
-			continue
+		if n, from, to, ok := takeDatagram(b, packet[:size], port); ok {
+			return n, from, to, nil
 		}
-		source := packet[int(packet[0]&15)*4:]
-		from = netip.AddrPortFrom(netip.AddrFrom4([4]byte(packet[12:16])), uint16(source[0])<<8|uint16(source[1]))
-		return copy(b, payload), from, netip.AddrFrom4([4]byte(packet[16:20])), nil
 	}
+}
+
+// receiveNow is Receive if a datagram is there already. Anything else, errors too, is
+// left to the next Receive.
+func (f *Frames) receiveNow(b []byte, port uint16) (n int, from netip.AddrPort, to netip.Addr, ok bool) {
+	conn, err := f.file.SyscallConn()
+	if err != nil {
+		return 0, from, to, false
+	}
+	packet := make([]byte, serving.MaxPacket)
+	for range maxDrained {
+		size := -1
+		_ = conn.Control(func(fd uintptr) { // it fails if the socket is closed
+			if got, err := unix.Read(int(fd), packet); err == nil {
+				size = got
+			}
+		})
+		if size < 0 {
+			return 0, from, to, false
+		}
+		if n, from, to, ok = takeDatagram(b, packet[:size], port); ok {
+			return n, from, to, true
+		}
+	}
+	return 0, from, to, false
+}
+
+// takeDatagram copies the payload of an IPv4 packet if it is a whole UDP datagram for a
+// port.
+func takeDatagram(b, packet []byte, port uint16) (n int, from netip.AddrPort, to netip.Addr, ok bool) {
+	payload, ok := udpPayload(packet, port)
+	if !ok {
+		return 0, from, to, false
+	}
+	source := packet[int(packet[0]&15)*4:]
+	from = netip.AddrPortFrom(netip.AddrFrom4([4]byte(packet[12:16])), uint16(source[0])<<8|uint16(source[1]))
+	return copy(b, payload), from, netip.AddrFrom4([4]byte(packet[16:20])), true
 }
 
 // SetReadDeadline ends reads at a time.

@@ -1,6 +1,7 @@
 package ether
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -50,15 +51,27 @@ func OpenPortless(iface string, from netip.AddrPort) (*Portless, error) {
 	return s, nil
 }
 
-// Receive waits for a packet, and reads it.
+// Receive waits for packets, and reads those that are there, as many as into has room
+// for.
 func (s *Portless) Receive(into []Datagram) (n int, err error) {
-	b := make([]byte, serving.MaxPacket)
-	n, from, to, err := s.in.Receive(b, s.from.Port())
-	if err != nil {
-		return 0, err
+	if len(into) == 0 {
+		return 0, nil
 	}
-	into[0] = Datagram{Data: b[:n], From: from, Unicast: to == s.from.Addr()}
-	return 1, nil
+	b := make([]byte, serving.MaxPacket)
+	size, from, to, err := s.in.Receive(b, s.from.Port())
+	for {
+		if err != nil {
+			return 0, err
+		}
+		into[n] = Datagram{Data: bytes.Clone(b[:size]), From: from, Unicast: to == s.from.Addr()}
+		if n++; n == len(into) {
+			return n, nil
+		}
+		var there bool
+		if size, from, to, there = s.in.receiveNow(b, s.from.Port()); !there {
+			return n, nil
+		}
+	}
 }
 
 // WriteTo sends from the port as if it were this program's: iPXE takes no answer from

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ const (
 	maxUncommitted = 4096
 	// batchGap is how long the writer waits after a write that several changes
 	// shared. While a rack is switched on, each write then has more of them, and
-	// there are fewer writes. A change that comes alone is written at once.
+	// there are fewer writes.
 	batchGap = 10 * time.Millisecond
 	// commitTimeout bounds a write, and how long a packet waits for its own.
 	// Clients ask again after some seconds.
@@ -37,14 +38,15 @@ var (
 // change is a change of the leases that waits to be made.
 type change struct {
 	dhcp.LeaseChange
-	told func(dhcp.LeaseOutcome, error)
+	since time.Time
+	told  func(dhcp.LeaseOutcome, error) // nil if nobody waits for it any more
 }
 
-// written is how a write ended.
-type written struct {
-	changes  []change
-	outcomes []dhcp.LeaseOutcome
-	err      error
+// end is how a change ended, for who waits for it.
+type end struct {
+	told    func(dhcp.LeaseOutcome, error)
+	outcome dhcp.LeaseOutcome
+	err     error
 }
 
 // Committer makes changes in the store, in the order in which they came. A
@@ -58,12 +60,13 @@ type Committer struct {
 
 	wake     chan struct{} // has room for one
 	ending   chan struct{}
-	results  chan written
-	patience *time.Timer // runs out when a write takes too long
+	ends     chan []end
+	patience *time.Timer // runs out when a change has waited for too long
 
 	mu       sync.Mutex
-	waiting  []change
-	inWrite  []change  // those of the write that runs; nil if nobody waits for it any more
+	waiting  []*change
+	inWrite  []*change // those of the write that runs
+	armed    bool      // patience runs
 	failed   time.Time // when a write failed; zero if the last one did not
 	writing  time.Time // since when a write runs; zero if none does
 	hasEnded bool
@@ -74,7 +77,7 @@ type Committer struct {
 func NewCommitter(store dhcp.LeaseStore, now func() time.Time, log *slog.Logger, effect string) *Committer {
 	c := &Committer{
 		store: store, now: now, log: log, effect: effect,
-		wake: make(chan struct{}, 1), ending: make(chan struct{}), results: make(chan written, 1), patience: time.NewTimer(commitTimeout),
+		wake: make(chan struct{}, 1), ending: make(chan struct{}), ends: make(chan []end, 1), patience: time.NewTimer(commitTimeout),
 	}
 	c.patience.Stop()
 	return c
@@ -98,7 +101,7 @@ func (c *Committer) Commit(ch dhcp.LeaseChange) (dhcp.LeaseOutcome, error) {
 // returns. That may be before Submit returns. What told does holds up the answers to
 // others.
 func (c *Committer) Submit(ch dhcp.LeaseChange, told func(dhcp.LeaseOutcome, error)) {
-	if err := c.add(change{ch, told}); err != nil {
+	if err := c.add(&change{LeaseChange: ch, told: told}); err != nil {
 		told(dhcp.LeaseOutcome{}, err)
 		return
 	}
@@ -108,7 +111,7 @@ func (c *Committer) Submit(ch dhcp.LeaseChange, told func(dhcp.LeaseOutcome, err
 	}
 }
 
-func (c *Committer) add(ch change) error {
+func (c *Committer) add(ch *change) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -118,7 +121,12 @@ func (c *Committer) add(ch change) error {
 	case len(c.waiting) >= maxUncommitted:
 		return ErrCrowded
 	}
+	ch.since = c.now()
 	c.waiting = append(c.waiting, ch)
+	if !c.armed {
+		c.armed = true
+		c.patience.Reset(commitTimeout)
+	}
 	return nil
 }
 
@@ -170,7 +178,7 @@ func (c *Committer) Run() {
 		case len(batch) > 0:
 			c.write(batch)
 		case ended:
-			close(c.results)
+			close(c.ends)
 			telling.Wait()
 			return
 		default:
@@ -194,7 +202,7 @@ func (c *Committer) await(woken <-chan struct{}, passed <-chan time.Time) {
 }
 
 // gather takes the changes that wait, as many as may share a write.
-func (c *Committer) gather() (batch []change, ended bool) {
+func (c *Committer) gather() (batch []*change, ended bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := min(len(c.waiting), maxBatch)
@@ -206,72 +214,89 @@ func (c *Committer) gather() (batch []change, ended bool) {
 }
 
 // write makes the changes of a batch.
-func (c *Committer) write(batch []change) {
+func (c *Committer) write(batch []*change) {
 	changes := make([]dhcp.LeaseChange, len(batch))
 	for i, ch := range batch {
 		changes[i] = ch.LeaseChange
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
-	now := c.begin(batch)
-	outcomes, err := c.store.Commit(ctx, now, changes)
-	c.results <- written{c.finish(err), outcomes, err}
+	outcomes, err := c.store.Commit(ctx, c.begin(batch), changes)
+	c.ends <- c.finish(outcomes, err)
 }
 
 // begin notes that a write begins.
-func (c *Committer) begin(batch []change) (now time.Time) {
+func (c *Committer) begin(batch []*change) (now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writing, c.inWrite = c.now(), batch
-	c.patience.Reset(commitTimeout)
 	return c.writing
 }
 
-// finish notes that a write has ended, and returns its changes if somebody still waits
-// for them.
-func (c *Committer) finish(err error) (changes []change) {
+// finish notes that a write has ended, and returns how its changes ended for those who
+// still wait.
+func (c *Committer) finish(outcomes []dhcp.LeaseOutcome, err error) (ends []end) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.patience.Stop()
-	changes = c.inWrite
+	for i, ch := range c.inWrite {
+		e := end{told: ch.told, err: err}
+		if err == nil {
+			e.outcome = outcomes[i]
+		}
+		if ch.told != nil {
+			ends = append(ends, e)
+		}
+	}
 	c.writing, c.inWrite = time.Time{}, nil
 	c.note(err)
-	return changes
+	return ends
 }
 
 // tell tells those who wait how their changes ended, while the next write runs.
 func (c *Committer) tell() {
 	for {
+		var ends []end
 		select {
-		case w, open := <-c.results:
+		case of, open := <-c.ends:
 			if !open {
+				c.patience.Stop()
 				return
 			}
-			for i, ch := range w.changes {
-				var o dhcp.LeaseOutcome
-				if w.err == nil {
-					o = w.outcomes[i]
-				}
-				ch.told(o, w.err)
-			}
+			ends = of
 		case <-c.patience.C:
-			for _, ch := range c.giveUp() {
-				ch.told(dhcp.LeaseOutcome{}, errStoreSilent)
-			}
+			ends = c.giveUp()
+		}
+		for _, e := range ends {
+			e.told(e.outcome, e.err)
 		}
 	}
 }
 
-// giveUp returns all who wait for a write that takes too long, or for the next one.
-func (c *Committer) giveUp() (all []change) {
+// giveUp returns those who have waited for too long. A change by which a client gives
+// its address back is made all the same when its turn comes.
+func (c *Committer) giveUp() (ends []end) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.isSilent() {
-		return nil // the write has just ended
+	now := c.now()
+	var oldest *change // of those that go on waiting
+	for _, list := range [][]*change{c.inWrite, c.waiting} {
+		for _, ch := range list {
+			switch {
+			case ch.told == nil:
+			case now.Sub(ch.since) >= commitTimeout:
+				ends = append(ends, end{told: ch.told, err: errStoreSilent})
+				ch.told = nil
+			case oldest == nil:
+				oldest = ch
+			}
+		}
 	}
-	all = append(all, c.inWrite...)
-	all = append(all, c.waiting...)
-	c.inWrite, c.waiting = nil, nil
-	c.note(errStoreSilent)
-	return all
+	c.waiting = slices.DeleteFunc(c.waiting, func(ch *change) bool { return ch.told == nil && !ch.Held })
+	if c.armed = oldest != nil; c.armed {
+		c.patience.Reset(commitTimeout - now.Sub(oldest.since))
+	}
+	if len(ends) > 0 {
+		c.note(errStoreSilent)
+	}
+	return ends
 }

@@ -42,48 +42,42 @@ func TestLeasesShareWrites(t *testing.T) {
 	}
 }
 
-// TestASilentStore holds no packet for ever: while a write hangs, the others fail at
-// once, nothing new is offered, and the log says so once.
+// TestASilentStore: while a write hangs, changes fail at once, nothing new is offered,
+// and the log says so once.
 func TestASilentStore(t *testing.T) {
-	store := &dhcptest.SlowStore{Began: make(chan struct{}), GoOn: make(chan struct{})}
-	clock, log := dhcptest.NewClock(), &dhcptest.Log{}
-	c := NewCommitter(store, clock.Now, log.Logger(), "none are given")
-	running := make(chan struct{})
-	go func() {
-		defer close(running)
-		c.Run()
-	}()
-	m := dhcptest.MAC(1)
-	first, told := dhcp.LeaseChange{Lease: dhcp.Lease{Addr: dhcptest.IP(1), MAC: m[:]}, Client: m[:]}, make(chan committed, 1)
-	c.Submit(first, func(o dhcp.LeaseOutcome, err error) { told <- committed{o, err} })
-	<-store.Began
-	if !c.MayOffer() {
-		t.Error("nothing is offered while a write runs")
-	}
-	clock.Forward(commitTimeout)
-	for range 3 {
-		if _, err := c.Commit(first); !errors.Is(err, errStoreSilent) {
-			t.Errorf("error %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		store, log := &hangingStore{let: make(chan struct{})}, &dhcptest.Log{}
+		s := &submitter{c: NewCommitter(store, time.Now, log.Logger(), "none are given")}
+		var running sync.WaitGroup
+		running.Go(s.c.Run)
+		s.submit(1)
+		synctest.Wait()
+		if !s.c.MayOffer() {
+			t.Error("nothing is offered while a write runs")
 		}
-		clock.Forward(failurePause)
-		if c.MayOffer() {
-			t.Error("something is offered while the store is silent")
+		time.Sleep(commitTimeout)
+		for range 3 {
+			if _, err := s.c.Commit(dhcp.LeaseChange{}); !errors.Is(err, errStoreSilent) {
+				t.Errorf("error %v", err)
+			}
+			time.Sleep(failurePause)
+			if s.c.MayOffer() {
+				t.Error("something is offered while the store is silent")
+			}
 		}
-	}
-	close(store.GoOn)
-	if end := <-told; end.err != nil || !end.Made {
-		t.Errorf("the write ended with %v", end)
-	}
-	if !c.MayOffer() {
-		t.Error("nothing is offered after the store is back")
-	}
-	c.End()
-	<-running
-	for _, what := range []string{"leases cannot be stored", "leases can be stored again"} {
-		if lines := log.Lines(what); len(lines) != 1 {
-			t.Errorf("the log says %q: %q", what, lines)
+		close(store.let)
+		synctest.Wait()
+		if !s.c.MayOffer() {
+			t.Error("nothing is offered after the store is back")
 		}
-	}
+		s.c.End()
+		running.Wait()
+		for _, what := range []string{"leases cannot be stored", "leases can be stored again"} {
+			if lines := log.Lines(what); len(lines) != 1 {
+				t.Errorf("the log says %q: %q", what, lines)
+			}
+		}
+	})
 }
 
 // hangingStore writes when it is let, and notes how many changes each write had.
@@ -96,7 +90,7 @@ type hangingStore struct {
 func (s *hangingStore) Commit(ctx context.Context, now time.Time, changes []dhcp.LeaseChange) ([]dhcp.LeaseOutcome, error) {
 	<-s.let
 	s.writes = append(s.writes, len(changes))
-	return s.MemoryLeases.Commit(ctx, now, changes)
+	return s.MemoryLeases.Commit(context.WithoutCancel(ctx), now, changes) // as a disk that goes on
 }
 
 // withCommitter runs a committer on a store that hangs until it is let.
@@ -163,6 +157,59 @@ func TestNobodyWaitsForASilentStore(t *testing.T) {
 		s.submit(1)
 		if ended := s.wait(); len(ended) != 5 || ended[4] != nil || !slices.Equal(store.writes, []int{1, 1}) {
 			t.Errorf("when the store is back: told %v, %v leases written", ended, store.writes)
+		}
+	})
+}
+
+// farStore is a store that cannot be reached: a write ends with its context.
+type farStore struct{ dhcp.MemoryLeases }
+
+func (s *farStore) Commit(ctx context.Context, now time.Time, changes []dhcp.LeaseChange) ([]dhcp.LeaseOutcome, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestNobodyWaitsBehindOthers: of changes that need several writes, all end in time, even
+// if each write takes its whole time to fail.
+func TestNobodyWaitsBehindOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &submitter{c: NewCommitter(&farStore{}, time.Now, slog.New(slog.DiscardHandler), "none are given")}
+		var running sync.WaitGroup
+		running.Go(s.c.Run)
+		s.submit(1)
+		time.Sleep(commitTimeout / 2)
+		s.submit(4 * maxBatch)
+		for _, want := range []int{1, 1 + 4*maxBatch} {
+			time.Sleep(commitTimeout / 2)
+			if ended := s.wait(); len(ended) != want || slices.Contains(ended, nil) {
+				t.Errorf("%d have ended, want %d", len(ended), want)
+			}
+		}
+		s.c.End()
+		running.Wait()
+	})
+}
+
+// TestWhatIsGivenBackIsStored: a client does not wait for what becomes of its RELEASE, and
+// a store that was silent for a time has it all the same.
+func TestWhatIsGivenBackIsStored(t *testing.T) {
+	withCommitter(t, func(store *hangingStore, s *submitter) {
+		s.submit(1)
+		synctest.Wait()
+		m := dhcptest.MAC(0)
+		released := dhcp.LeaseChange{Lease: dhcp.Lease{Addr: dhcptest.IP(0), MAC: m[:], Hostname: "released"}, Client: m[:], Held: true}
+		var told error
+		s.c.Submit(released, func(_ dhcp.LeaseOutcome, err error) { told = err })
+		s.submit(1)
+		time.Sleep(commitTimeout)
+		if ended := s.wait(); len(ended) != 2 || !errors.Is(told, errStoreSilent) {
+			t.Errorf("after the time of a write: %v, %v", ended, told)
+		}
+		close(store.let)
+		synctest.Wait()
+		leases := dhcptest.Stored(store)
+		if len(leases) != 1 || leases[0].Hostname != "released" {
+			t.Errorf("stored: %+v", leases)
 		}
 	})
 }

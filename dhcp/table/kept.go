@@ -118,16 +118,39 @@ const youngPart = 4
 // Young returns for how long a client has an address by what is in the store, and whether
 // that is nearly the whole term of what it is granted. Such a lease need not be stored
 // anew: firmware, boot loader, agent and system of one machine ask for the same address
-// within minutes.
+// within minutes. A lease that is longer than the term now is, as after a change of the
+// configuration or of the clock, is stored anew, and so is one of which changes are on
+// their way to the store.
 func (t *Table) Young(mac dhcp.Station, g dhcp.Grant, hostname string) (rest time.Duration, young bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.byMAC[mac]
-	if e == nil || e.addr != g.Addr || !e.bound || e.kept.hostname != hostname {
+	if e == nil || e.addr != g.Addr || !e.bound || e.kept.hostname != hostname || t.unsettled[g.Addr] > 0 {
 		return 0, false
 	}
 	rest = e.kept.rest(mac, t.now())
-	return rest.Truncate(time.Second), rest >= g.Term-g.Term/youngPart
+	return rest.Truncate(time.Second), rest <= g.Term && rest >= g.Term-g.Term/youngPart
+}
+
+// unsettle notes that changes of addresses are on their way to the store. Of those that
+// are invalid there is none. The caller holds mu.
+func (t *Table) unsettle(addrs ...netip.Addr) {
+	for _, a := range addrs {
+		if a.IsValid() {
+			t.unsettled[a]++
+		}
+	}
+}
+
+// Settled says that a change of some addresses is stored, or could not be.
+func (t *Table) Settled(addrs ...netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, a := range addrs {
+		if t.unsettled[a]--; t.unsettled[a] <= 0 {
+			delete(t.unsettled, a)
+		}
+	}
 }
 
 // Unbind takes back what bind did, since it could not be stored, and returns to the

@@ -50,6 +50,9 @@ type Table struct {
 	mu     sync.Mutex
 	byAddr map[netip.Addr]*entry
 	byMAC  map[dhcp.Station]*entry
+	// unsettled counts the changes of an address that were handed out to be stored, and
+	// of which it is not known what became of them.
+	unsettled map[netip.Addr]int
 	// pools are the parts of the pool. The last ones are for clients that the
 	// registry knows.
 	pools []*pool
@@ -64,7 +67,7 @@ type Table struct {
 func New(n dhcp.Network, booter any, now func() time.Time, avoid ...netip.Addr) *Table {
 	t := &Table{
 		network: n, avoid: avoid, now: now,
-		byAddr: map[netip.Addr]*entry{}, byMAC: map[dhcp.Station]*entry{},
+		byAddr: map[netip.Addr]*entry{}, byMAC: map[dhcp.Station]*entry{}, unsettled: map[netip.Addr]int{},
 	}
 	t.reserver, _ = booter.(dhcp.Reserver)
 	t.registry, _ = booter.(dhcp.Registry)
@@ -178,7 +181,8 @@ func (t *Table) Request(mac dhcp.Station, addr netip.Addr, selecting bool) dhcp.
 
 // Bind makes a granted address the client's. It returns what has to be stored:
 // the lease, and the address that the client leaves for it, if any. ok is false
-// if the address went to another client meanwhile.
+// if the address went to another client meanwhile. When the end of that is known,
+// Settled has to be called with both addresses.
 func (t *Table) Bind(mac dhcp.Station, g dhcp.Grant) (l dhcp.Lease, left netip.Addr, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -190,11 +194,13 @@ func (t *Table) Bind(mac dhcp.Station, g dhcp.Grant) (l dhcp.Lease, left netip.A
 	}
 	until := t.now().Add(g.Term)
 	t.assign(g.Addr, mac, true, until)
+	t.unsettle(g.Addr, left)
 	return dhcp.Lease{Addr: g.Addr, MAC: net.HardwareAddr(mac[:]), Hostname: g.Hostname, Expires: until}, left, true
 }
 
 // Release ends a client's lease. For releaseHold, and until another client needs
-// the address, the same client can have it again.
+// the address, the same client can have it again. When the returned lease is stored, or
+// cannot be, Settled has to be called.
 func (t *Table) Release(mac dhcp.Station, addr netip.Addr) (dhcp.Lease, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -204,12 +210,14 @@ func (t *Table) Release(mac dhcp.Station, addr netip.Addr) (dhcp.Lease, bool) {
 	}
 	now := t.now()
 	t.assign(addr, mac, false, now.Add(releaseHold))
+	t.unsettle(addr)
 	return dhcp.Lease{Addr: addr, MAC: net.HardwareAddr(mac[:]), Expires: now.Add(releaseHold)}, true
 }
 
 // Decline puts an address into quarantine. Only the client that was given the
 // address can decline it. A reserved address is not put into quarantine: its
-// client would lose it by one forged packet, and no other can have it anyway.
+// client would lose it by one forged packet, and no other can have it anyway. When
+// the quarantine of another one is stored, or cannot be, Settled has to be called.
 func (t *Table) Decline(mac dhcp.Station, addr netip.Addr) (declined, reserved bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -225,6 +233,7 @@ func (t *Table) Decline(mac dhcp.Station, addr netip.Addr) (declined, reserved b
 	delete(t.byMAC, mac)
 	e.owned, e.bound = false, false
 	t.setUntil(e, t.now().Add(Quarantine))
+	t.unsettle(addr)
 	return true, false
 }
 

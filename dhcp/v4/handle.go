@@ -57,8 +57,10 @@ func (s *service) store(sock *socket, a ether.Datagram, req dhcp.Request, d deci
 		return
 	}
 	s.commits.Submit(*d.change, func(o dhcp.LeaseOutcome, err error) {
-		defer s.storing.Leave()
-		conclude(o, err)
+		s.stored <- func() {
+			defer s.storing.Leave()
+			conclude(o, err)
+		}
 	})
 }
 

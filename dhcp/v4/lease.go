@@ -135,9 +135,10 @@ func (s *service) handleRelease(req dhcp.Request, id dhcp.Identity, t *table.Tab
 	return dhcp.Grant{Reason: addr.String() + " is free again"}, &dhcp.LeaseChange{Lease: lease, Client: req.Client.MAC, Held: true}
 }
 
-// gaveBack is the reply to a client that gives its address back, which is none: an error
+// gaveBack is the reply to a client that gives an address back, which is none: an error
 // is in the log. If the store knows better whose the address is, the table learns it.
-func gaveBack(t *table.Table, silence dhcp.Reply, o dhcp.LeaseOutcome, err error) dhcp.Reply {
+func gaveBack(t *table.Table, addr netip.Addr, silence dhcp.Reply, o dhcp.LeaseOutcome, err error) dhcp.Reply {
+	t.Settled(addr)
 	if err == nil && !o.Made {
 		t.Learn([]dhcp.Lease{o.Before}, false)
 	}
@@ -149,7 +150,9 @@ func gaveBack(t *table.Table, silence dhcp.Reply, o dhcp.LeaseOutcome, err error
 // could leave two clients with one address. answer makes the reply to another Grant.
 //
 // A lease that is in the store already, with nearly its whole term, is confirmed for the
-// rest of that at once, unless the store fails.
+// rest of that at once, unless the store fails. A server that is cut off from a shared
+// store learns that only from a write, so that what [service.unstored] says of such a
+// server is true of these leases, too.
 //
 // If another client was quicker, here or at a server that shares the store, the
 // client gets a NAK and starts again.
@@ -171,6 +174,7 @@ func (s *service) bind(d *decision, req dhcp.Request, l *lan, g dhcp.Grant, answ
 	ack := d.reply
 	d.change = &dhcp.LeaseChange{Lease: lease, Client: lease.MAC, Left: left}
 	d.stored = func(o dhcp.LeaseOutcome, err error) dhcp.Reply {
+		l.table.Settled(lease.Addr, left)
 		switch {
 		case err != nil:
 			return s.unstored(req, l, g, left, answer, err)

@@ -49,7 +49,7 @@ func (k *link) Open(ctx context.Context) error {
 		return err
 	}
 	v := &service{server: s, listener: k.listener, iface: i, lan: lan, commits: k.listener.commits, members: s.Members,
-		storing: serving.NewRoom(maxStoring), checking: serving.NewCrew(maxChecking), log: k.log}
+		storing: serving.NewRoom(maxStoring), stored: make(chan func(), maxStoring), checking: serving.NewCrew(maxChecking), log: k.log}
 	if err := v.open(ctx); err != nil {
 		k.listener.detach(k)
 		return errors.Join(err, v.close())
@@ -82,8 +82,7 @@ func (k *link) Serve(ctx context.Context, changed <-chan struct{}) error {
 		return nil
 	})
 	err := answering.Wait()
-	k.service.checking.End()
-	k.service.storing.Wait()
+	k.service.finish()
 	err = errors.Join(err, k.service.close())
 	k.service = nil
 	if change == "" && err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -35,8 +36,9 @@ const (
 
 // workers is how many packets are handled at once, per socket. Handling one waits for
 // nothing: what has to be stored is waited for elsewhere. More of them than processors
-// would only be woken for nothing.
-func workers() int { return min(runtime.GOMAXPROCS(0), 16) }
+// would only be woken for nothing. There are two at least, so that one which cannot send
+// does not stop the others.
+func workers() int { return min(max(runtime.GOMAXPROCS(0), 2), 16) }
 
 // service answers DHCP on one interface.
 type service struct {
@@ -49,6 +51,10 @@ type service struct {
 	waits    waits
 	askers   askers
 	storing  *serving.Room // packets whose answers wait for the lease store
+	stored   chan func()   // sends those answers; it has room for all
+	// concluding is the goroutine that does so. An interface that takes no packets
+	// holds up its own answers alone.
+	concluding sync.WaitGroup
 	// checking are offers that wait for a look at their address, by lookout. That
 	// is nil for a proxy, and if no network of the interface is its own.
 	checking *serving.Crew
@@ -139,6 +145,11 @@ func (s *service) start(ctx context.Context, group *errgroup.Group) {
 		group.Go(func() error { return s.lookout.neighbours.Run(ctx) })
 		group.Go(func() error { return s.lookout.run(ctx) })
 	}
+	s.concluding.Go(func() {
+		for conclude := range s.stored {
+			conclude()
+		}
+	})
 	for _, sock := range s.sockets {
 		group.Go(func() error { return s.read(ctx, sock) })
 		for range workers() {
@@ -198,6 +209,14 @@ func (s *service) isKnown(packet []byte) bool {
 	return registry.Known(net.HardwareAddr(packet[chaddr : chaddr+6]))
 }
 
+// finish waits until no packet is being handled any more. The sockets are still open.
+func (s *service) finish() {
+	s.checking.End()
+	s.storing.Wait()
+	close(s.stored)
+	s.concluding.Wait()
+}
+
 // work handles packets until ctx ends. It finishes the packet that it is handling
 // then.
 func (s *service) work(ctx context.Context, sock *socket) {
@@ -253,7 +272,9 @@ func (s *service) decide(ctx context.Context, req *dhcp.Request) decision {
 	case grant.Unproven && lan == s.lan && s.lookout.needsLook(grant):
 		d.check = func() dhcp.Reply { return s.check(ctx, req, lan, grant, answer) }
 	case change != nil:
-		d.change, d.stored = change, func(o dhcp.LeaseOutcome, err error) dhcp.Reply { return gaveBack(t, d.reply, o, err) }
+		d.change, d.stored = change, func(o dhcp.LeaseOutcome, err error) dhcp.Reply {
+			return gaveBack(t, change.Lease.Addr, d.reply, o, err)
+		}
 	case d.reply.Packet != nil && d.reply.Packet.MessageType() == dhcpv4.MessageTypeAck && grant.Verdict == dhcp.Granted:
 		s.bind(&d, r, lan, grant, answer)
 	}
