@@ -25,7 +25,11 @@ func (k *link) received(data []byte, at arrivedAt) {
 		k.log.Debug("DHCPv6 packet ignored", "from", at.from.String(), "error", err)
 		return
 	}
-	p := packet{req, Classify(req), at, bytes.Clone(data)}
+	client := Classify(req)
+	if k.lan.Mode == dhcp.Proxy {
+		k.askers.complete(req, &client, k.listener.server.Now())
+	}
+	p := packet{req, client, at, bytes.Clone(data)}
 	registry, ok := k.listener.server.Booter.(dhcp.Registry)
 	k.queue.put(p, ok && registry.Known(p.client.MAC))
 }

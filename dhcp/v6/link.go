@@ -31,6 +31,7 @@ type link struct {
 	lan      *lan
 	log      *slog.Logger
 	queue    *queue
+	askers   askers
 	// Each sort of warning is logged once a minute, since a flood of packets can cause
 	// them.
 	panicked, noAddress serving.Throttle
