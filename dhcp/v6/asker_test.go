@@ -2,8 +2,10 @@ package v6
 
 import (
 	"bytes"
+	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/insomniacslk/dhcp/iana"
@@ -44,5 +46,34 @@ func TestWhoAsksOnTheBootPort(t *testing.T) {
 	d.link.lan.Mode = dhcp.Pool
 	if p := arrives(again, "[fd77::2000]:4011", BootPort); bytes.Equal(p.client.MAC, card) {
 		t.Error("where this server gives the addresses, an address that is not its own tells the card")
+	}
+}
+
+// TestAnswersOnTheBootPortComeAgain: EDK2 asks once, and may listen too late for the first.
+func TestAnswersOnTheBootPortComeAgain(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, &dhcp.MemoryLeases{})
+	var conns [2]*net.UDPConn
+	for i := range conns {
+		conn, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conns[i] = conn
+	}
+	from := conns[1].LocalAddr().(*net.UDPAddr).AddrPort()
+	m := asks(dhcpv6.MessageTypeReply)
+	for port, want := range map[uint16]int{ServerPort: 1, BootPort: 1 + len(repeats)} {
+		p := packet{Request: Request{Message: m, Source: from, Port: port}, at: arrivedAt{conns[0], from, port}}
+		if err := d.link.send(p, m); err != nil {
+			t.Fatal(err)
+		}
+		_ = conns[1].SetReadDeadline(time.Now().Add(time.Minute))
+		for range want {
+			if _, err := conns[1].Read(make([]byte, 1500)); err != nil {
+				t.Fatalf("on port %d: %v", port, err)
+			}
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
@@ -32,6 +33,8 @@ type link struct {
 	log      *slog.Logger
 	queue    *queue
 	askers   askers
+
+	repeating atomic.Int64 // answers that wait to be sent again
 	// Each sort of warning is logged once a minute, since a flood of packets can cause
 	// them.
 	panicked, noAddress serving.Throttle
