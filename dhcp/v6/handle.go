@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime/debug"
+	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
 
@@ -25,7 +26,11 @@ func (k *link) received(data []byte, at arrivedAt) {
 		k.log.Debug("DHCPv6 packet ignored", "from", at.from.String(), "error", err)
 		return
 	}
-	p := packet{req, Classify(req), at, bytes.Clone(data)}
+	client := Classify(req)
+	if k.lan.Mode == dhcp.Proxy {
+		k.askers.complete(req, &client, k.listener.server.Now())
+	}
+	p := packet{req, client, at, bytes.Clone(data)}
 	registry, ok := k.listener.server.Booter.(dhcp.Registry)
 	k.queue.put(p, ok && registry.Known(p.client.MAC))
 }
@@ -79,7 +84,7 @@ func (k *link) handle(ctx context.Context, p packet) {
 	defer k.survive(p.raw, p.at)
 	reply := k.decide(ctx, &p)
 	if reply.Message != nil {
-		if err := send(p, reply.Message); err != nil {
+		if err := k.send(p, reply.Message); err != nil {
 			k.log.Error("DHCPv6 answer not sent", "client", p.client.MAC.String(), "error", err)
 			reply = silence("the answer could not be sent: %s", err)
 		}
@@ -245,10 +250,31 @@ func (k *link) giveBack(t *table, mac dhcp.Station, addr netip.Addr, declined bo
 	return Grant{Reason: fmt.Sprintf("%s is kept out of use for %s, unless it is reserved for the client", addr, quarantine)}, nil
 }
 
+// repeats are when an answer on the boot port is sent again. EDK2 listens there only
+// after it has asked, asks once, and waits for 3 s: a slow machine misses an answer that
+// is quick.
+var repeats = [...]time.Duration{100 * time.Millisecond, 500 * time.Millisecond}
+
+// maxRepeats is how many answers may wait to be sent again on an interface.
+const maxRepeats = 4096
+
 // send sends a reply to a packet.
-func send(p packet, m *dhcpv6.Message) error {
-	_, err := p.at.conn.WriteToUDPAddrPort(p.wrap(m).ToBytes(), p.replyTo())
-	return err
+func (k *link) send(p packet, m *dhcpv6.Message) error {
+	data, to := p.wrap(m).ToBytes(), p.replyTo()
+	if _, err := p.at.conn.WriteToUDPAddrPort(data, to); err != nil || p.at.port != BootPort {
+		return err
+	}
+	for _, after := range repeats {
+		if k.repeating.Add(1) > maxRepeats {
+			k.repeating.Add(-1)
+			break
+		}
+		time.AfterFunc(after, func() {
+			defer k.repeating.Add(-1)
+			_, _ = p.at.conn.WriteToUDPAddrPort(data, to) // the socket may be closed by now
+		})
+	}
+	return nil
 }
 
 // report tells the log and the observer what became of a packet.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
@@ -31,6 +32,9 @@ type link struct {
 	lan      *lan
 	log      *slog.Logger
 	queue    *queue
+	askers   askers
+
+	repeating atomic.Int64 // answers that wait to be sent again
 	// Each sort of warning is logged once a minute, since a flood of packets can cause
 	// them.
 	panicked, noAddress serving.Throttle

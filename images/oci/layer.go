@@ -40,6 +40,11 @@ type eachFunc func(at int, h *tar.Header, content io.Reader) error
 // each reads a whole layer and then checks its digest. The layer may unpack to
 // at most max bytes. n is the number of unpacked bytes.
 func (l layer) each(ctx context.Context, b Bundle, max int64, f eachFunc) (n int64, err error) {
+	return l.unpack(ctx, b, max, func(plain io.Reader) error { return entries(plain, f) })
+}
+
+// unpack is [layer.each] for what reads the layer as a tarball.
+func (l layer) unpack(ctx context.Context, b Bundle, max int64, f func(plain io.Reader) error) (n int64, err error) {
 	file, size, err := b.Open(ctx, l.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, fmt.Errorf("the image is incomplete, because %s is missing; fetch it again: %w", l.name, err)
@@ -51,18 +56,22 @@ func (l layer) each(ctx context.Context, b Bundle, max int64, f eachFunc) (n int
 	if l.size >= 0 && size != l.size {
 		return 0, fmt.Errorf("it has %d bytes, not %d: %w", size, l.size, errDamaged)
 	}
-	packed := newHashingReader(bounded.ByContext(ctx, file))
+	packed := newHashingReader(bounded.ByContext(ctx, file), l.packed)
+	ofPlain := l.plain
+	if l.packed.Hex != "" {
+		ofPlain = v1.Hash{} // the digest of the file is enough
+	}
 	unpack, err := tarball.Decompress(packed)
 	if errors.Is(err, tarball.ErrEmpty) { // some tools write no bytes for a layer that changes nothing
-		return 0, l.finish(packed, newHashingReader(strings.NewReader("")))
+		return 0, l.finish(packed, newHashingReader(strings.NewReader(""), ofPlain))
 	}
 	if err != nil {
 		return 0, err
 	}
 	defer unpack.Close()
 	unpacked := bounded.BySize(unpack, max)
-	plain := newHashingReader(unpacked)
-	if err := entries(plain, f); err != nil {
+	plain := newHashingReader(unpacked, ofPlain)
+	if err := f(plain); err != nil {
 		return unpacked.Count(), err
 	}
 	return unpacked.Count(), l.finish(packed, plain)
@@ -92,10 +101,10 @@ func entries(r io.Reader, f eachFunc) error {
 // finish checks the digest of the layer.
 func (l layer) finish(packed, plain *hashingReader) error {
 	if l.packed.Hex == "" {
-		return plain.check(l.plain)
+		return plain.check()
 	}
 	if _, err := io.Copy(io.Discard, packed); err != nil {
 		return err
 	}
-	return packed.check(l.packed)
+	return packed.check()
 }

@@ -5,7 +5,8 @@
 //
 // An image's layers are put on top of each other without unpacking them. A
 // first pass over their headers determines the final files, and a second pass
-// reads only these. Both passes check the digest of each layer.
+// reads only these. Both passes check the digest of each layer, and unpack
+// several layers at once, since that takes most of the time.
 package oci
 
 import (

@@ -10,7 +10,6 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/filelist"
-	"cloudlets/images/tarball"
 )
 
 // Walk visits the image's files. Directories and other entries without content
@@ -35,11 +34,17 @@ func (im *Image) Walk(ctx context.Context, visit images.VisitFunc) error {
 			return err
 		}
 	}
+	var needed []int
 	for i, files := range list.contents {
-		if len(files) == 0 {
-			continue
+		if len(files) > 0 {
+			needed = append(needed, i)
 		}
-		if err := im.contents(ctx, i, &layerWalk{listing: list, entries: entries, left: files, visit: visit}); err != nil {
+	}
+	ahead := im.unpackAhead(ctx, needed)
+	defer ahead.stop()
+	for n, i := range needed {
+		files := list.contents[i]
+		if err := im.contents(ahead.layers[n], i, &layerWalk{listing: list, entries: entries, left: files, visit: visit}); err != nil {
 			return err
 		}
 	}
@@ -86,9 +91,9 @@ func (w *layerWalk) next(layer, at int, h *tar.Header, r io.Reader) error {
 	return nil
 }
 
-// contents visits the files of one layer.
-func (im *Image) contents(ctx context.Context, i int, w *layerWalk) error {
-	_, err := im.found.layers[i].each(ctx, im.bundle, im.opt.MaxSize, func(at int, h *tar.Header, r io.Reader) error {
+// contents visits the files of one layer, whose tarball plain reads.
+func (im *Image) contents(plain io.Reader, i int, w *layerWalk) error {
+	err := entries(plain, func(at int, h *tar.Header, r io.Reader) error {
 		return w.next(i, at, h, r)
 	})
 	var own *visitError
@@ -117,22 +122,8 @@ func (im *Image) listing(ctx context.Context) (*listing, error) {
 		return im.list, nil
 	}
 	f := newFlattener(im.opt.MaxSize)
-	left := im.opt.MaxSize
-	for i, l := range im.found.layers {
-		n, err := l.each(ctx, im.bundle, left, func(at int, h *tar.Header, _ io.Reader) error {
-			e, err := tarball.Entry(h)
-			if err == nil {
-				err = f.add(e, i, at)
-			}
-			if err != nil {
-				return fmt.Errorf("entry %q: %w", h.Name, err)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, im.fail(i, err)
-		}
-		left -= n
+	if err := im.scan(ctx, f.add); err != nil {
+		return nil, err
 	}
 	im.list = f.list(len(im.found.layers))
 	return im.list, nil

@@ -62,17 +62,23 @@ func TestUEFIOverIPv6(t *testing.T) {
 	r.wentByIPv6()
 }
 
-// ipv6MAC is the machine that is installed by IPv6.
-const ipv6MAC = "52:54:00:00:06:01"
-
-// installByIPv6 starts a machine where there is no IPv4, and waits for its agent.
-func (r *rig) installByIPv6(handover string) *bed.Machine {
+// onlyIPv6 takes away the server's IPv4 address and gives it one of IPv6.
+func (r *rig) onlyIPv6() {
 	r.Helper()
 	for _, args := range [][]string{{"ip", "addr", "flush", "dev", bed.Bridge, "scope", "global"}, {"ip", "addr", "add", "fd77::1/64", "dev", bed.Bridge, "nodad"}} {
 		if out, err := r.network.Command(r.ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
 			r.Fatalf("%v: %s", err, out)
 		}
 	}
+}
+
+// ipv6MAC is the machine that is installed by IPv6.
+const ipv6MAC = "52:54:00:00:06:01"
+
+// installByIPv6 starts a machine where there is no IPv4, and waits for its agent.
+func (r *rig) installByIPv6(handover string) *bed.Machine {
+	r.Helper()
+	r.onlyIPv6()
 	r.router6()
 	r.describe(ipv6MAC, object{"image": "small", "hostname": "node", "install": "once", "handover": handover, "address": "fd77::21"})
 	r.configure(object{"networks": []object{{"name": "lab6", "interface": "br0", "subnet": "fd77::/64", "pool": "fd77::1000-fd77::1fff"}}})
