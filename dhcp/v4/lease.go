@@ -150,16 +150,15 @@ func gaveBack(t *table.Table, addr netip.Addr, silence dhcp.Reply, o dhcp.LeaseO
 // could leave two clients with one address. answer makes the reply to another Grant.
 //
 // A lease that is in the store already, with nearly its whole term, is confirmed for the
-// rest of that at once, unless the store fails. A server that is cut off from a shared
-// store learns that only from a write, so that what [service.unstored] says of such a
-// server is true of these leases, too.
+// rest of that at once, also while the store fails. What [service.unstored] says of a server
+// that is cut off from a shared store is true of these leases, too.
 //
 // If another client was quicker, here or at a server that shares the store, the
 // client gets a NAK and starts again.
 func (s *service) bind(d *decision, req dhcp.Request, l *lan, g dhcp.Grant, answer func(dhcp.Grant) dhcp.Reply) {
 	mac, _ := dhcp.StationOf(req.Client.MAC)
 	hostname := cmp.Or(req.Client.Hostname, g.Hostname)
-	if rest, young := l.table.Young(mac, g, hostname); young && s.commits.MayOffer() {
+	if rest, young := l.table.Young(mac, g, hostname); young {
 		g.Term, g.Reason = rest, "lease confirmed, which the client got a short time ago"
 		d.reply = answer(g)
 		l.waiting.End(req.Client.MAC)

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"cloudlets/dhcp"
 	"cloudlets/provision/store"
 )
@@ -131,20 +133,71 @@ func damaged(key string, now time.Time, cause error) (Record, error) {
 	return Record{Lease: dhcp.Lease{Addr: addr, MAC: make(net.HardwareAddr, 6), Expires: now.Add(damagedTerm)}}, nil
 }
 
-// Commit implements [dhcp.LeaseStore].
-func (l Leases) Commit(ctx context.Context, now time.Time, changes []dhcp.LeaseChange) (outcomes []dhcp.LeaseOutcome, err error) {
+// maxAtOnce is how many transactions of one Commit run at once. A shared store takes
+// some milliseconds for one, and much longer while it has much to do.
+const maxAtOnce = 8
+
+// Commit implements [dhcp.LeaseStore]. What is too much for one transaction is divided
+// among several, of which those that have no address in common run at once.
+func (l Leases) Commit(ctx context.Context, now time.Time, changes []dhcp.LeaseChange) ([]dhcp.LeaseOutcome, error) {
 	ctx = store.Urgent(ctx)
 	limits := l.Store.Limits()
 	// A change reads two leases, and writes each once, or twice if it is damaged.
 	most := max(1, min(limits.Reads/2, limits.Writes/4, limits.Bytes/maxRecord/2))
-	for part := range slices.Chunk(changes, most) {
-		c := commit{server: l.Server, now: now, changes: part}
-		if err := l.Store.Update(ctx, c.write); err != nil {
+	var outcomes []dhcp.LeaseOutcome
+	for len(changes) > 0 {
+		parts := independent(changes, most)
+		made, err := l.commitAtOnce(ctx, now, parts)
+		if err != nil {
 			return nil, fmt.Errorf("store %d leases: %w", len(changes), err)
 		}
+		outcomes = append(outcomes, made...)
+		changes = changes[len(made):]
+	}
+	return outcomes, nil
+}
+
+// commitAtOnce makes the changes of several transactions, which have no address in common.
+func (l Leases) commitAtOnce(ctx context.Context, now time.Time, parts [][]dhcp.LeaseChange) ([]dhcp.LeaseOutcome, error) {
+	commits := make([]commit, len(parts))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxAtOnce)
+	for i, part := range parts {
+		c := &commits[i]
+		*c = commit{server: l.Server, now: now, changes: part}
+		group.Go(func() error { return l.Store.Update(ctx, c.write) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var outcomes []dhcp.LeaseOutcome
+	for _, c := range commits {
 		outcomes = append(outcomes, c.outcomes...)
 	}
 	return outcomes, nil
+}
+
+// independent divides the first of some changes into parts of at most so many. It ends
+// before a change of an address that an earlier part changes, since changes of one address
+// are made in their order.
+func independent(changes []dhcp.LeaseChange, most int) (parts [][]dhcp.LeaseChange) {
+	earlier := make(map[netip.Addr]bool)
+	for part := range slices.Chunk(changes, most) {
+		n := slices.IndexFunc(part, func(c dhcp.LeaseChange) bool { return earlier[c.Lease.Addr] || c.Left.IsValid() && earlier[c.Left] })
+		if n >= 0 {
+			part = part[:n]
+		}
+		if len(part) > 0 {
+			parts = append(parts, part)
+		}
+		if n >= 0 {
+			break
+		}
+		for _, c := range part {
+			earlier[c.Lease.Addr], earlier[c.Left] = true, true
+		}
+	}
+	return parts
 }
 
 // maxRecord is more than a lease takes in the store, in bytes: a hostname has at

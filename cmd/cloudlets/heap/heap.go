@@ -21,10 +21,10 @@ var (
 	// without pointers.
 	listGrowth = growth{room: 16 << 20, least: 20, most: 50}
 	// serverGrowth is that of a server. While a hall is switched on its heap is large,
-	// and grows by half. When it is small, it may become a few times as large: if it
+	// and grows by 40 percent. When it is small, it may become a few times as large: if it
 	// were collected as soon as it has grown by half, an answer to a DHCP packet
 	// would cost a third more.
-	serverGrowth = growth{room: 64 << 20, least: 50, most: 800}
+	serverGrowth = growth{room: 64 << 20, least: 40, most: 800}
 )
 
 // Save saves much memory at the cost of a little time, until the program

@@ -8,7 +8,7 @@ func TestGrowthOfTheHeap(t *testing.T) {
 		want   map[uint64]int
 	}{
 		{listGrowth, map[uint64]int{0: 50, 4 << 20: 50, 32 << 20: 50, 64 << 20: 25, 80 << 20: 20, 1 << 30: 20, 1 << 40: 20}},
-		{serverGrowth, map[uint64]int{0: 800, 8 << 20: 800, 32 << 20: 200, 64 << 20: 100, 128 << 20: 50, 1 << 40: 50}},
+		{serverGrowth, map[uint64]int{0: 800, 8 << 20: 800, 32 << 20: 200, 64 << 20: 100, 128 << 20: 50, 1 << 40: 40}},
 	} {
 		for live, want := range c.want {
 			if got := c.growth.percent(live); got != want {

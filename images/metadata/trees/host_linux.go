@@ -57,10 +57,11 @@ func xattrsAt(dir int, name string) (map[string]string, error) {
 // listXattrs lists the names of the extended attributes of the file called name
 // in a directory. Without a buffer it returns the size of the list. Kernels
 // before 6.13 lack listxattrat(2), and a container may forbid it. The way
-// around it through /proc takes several times as long.
+// around it through /proc takes several times as long. Names on some filesystems are
+// longer than NAME_MAX.
 func listXattrs(dir int, name string, buf []byte) (int, error) {
 	n, err := listxattrat(dir, name, buf)
-	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENAMETOOLONG) {
 		return unix.Llistxattr(placeOf(dir, name), buf)
 	}
 	return n, err

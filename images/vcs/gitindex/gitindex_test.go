@@ -187,8 +187,9 @@ func TestGitAcceptsOtherOwners(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := x.Stat(0)
-		if err := os.WriteFile(r.file(), x.WithOwners([]Owner{{File: 1, UID: 1234, GID: 5678}}), 0o600); err != nil {
-			t.Fatal(err)
+		text, whole := x.WithOwners([]Owner{{File: 1, UID: 1234, GID: 5678}})
+		if err := os.WriteFile(r.file(), text, 0o600); err != nil || !whole {
+			t.Fatal(whole, err)
 		}
 		if said := r.git("ls-files", "--debug", "b"); !strings.Contains(said, "uid: 1234\tgid: 5678") {
 			t.Errorf("git reads %q", said)
@@ -200,8 +201,25 @@ func TestGitAcceptsOtherOwners(t *testing.T) {
 	}
 }
 
+// TestDamagedIndexStaysDamaged: git's check of the index must find what is wrong with it.
+func TestDamagedIndexStaysDamaged(t *testing.T) {
+	r := newRepository(t)
+	r.write("a")
+	r.git("add", "-A")
+	text := []byte(r.text())
+	text[40] ^= 1 // in the description of the file
+	x, err := Parse(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, whole := x.WithOwners([]Owner{{File: 0, UID: 1}}); whole {
+		t.Errorf("the damaged index became %q", text)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("DIRC\x00\x00\x00\x02\x00\x00\x00\x00" + strings.Repeat("x", 20))
+	f.Add("DIRC\x00\x00\x00\x02\x00\x00\x00\x01" + strings.Repeat("s", 40) + strings.Repeat("h", 20) + "\x00\x01a" + strings.Repeat("\x00", 9+20))
 	entry := strings.Repeat("s", 40) + strings.Repeat("h", 20)
 	f.Add("DIRC\x00\x00\x00\x02\x00\x00\x00\x01" + entry + "\x00\x01a" + strings.Repeat("\x00", 9) + strings.Repeat("x", 20))
 	f.Add("DIRC\x00\x00\x00\x04\x00\x00\x00\x01" + entry + "\x00\x01\x00a\x00" + strings.Repeat("x", 20))
@@ -218,7 +236,11 @@ func FuzzParse(f *testing.F) {
 			s := x.Stat(i)
 			same = append(same, Owner{i, s.UID, s.GID})
 		}
-		again, err := Parse(string(x.WithOwners(same)))
+		text2, whole := x.WithOwners(same)
+		if !whole {
+			return
+		}
+		again, err := Parse(string(text2))
 		if err != nil || !slices.Equal(again.Names, x.Names) {
 			t.Errorf("names %q became %q: %v", x.Names, again.Names, err)
 		}

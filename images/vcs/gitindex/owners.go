@@ -37,18 +37,24 @@ type Owner struct {
 	UID, GID uint32
 }
 
-// WithOwners returns the text of the index with other owners of some files.
-func (x *Index) WithOwners(owners []Owner) []byte {
-	text := []byte(x.text)
+// WithOwners returns the text of the index with other owners of some files. whole is
+// false if the index does not have the hash at its end that it should have: then it is
+// damaged, and must not get a right one.
+func (x *Index) WithOwners(owners []Owner) (text []byte, whole bool) {
+	text = []byte(x.text)
+	end := len(text) - hashSize
+	hashed := strings.Trim(x.text[end:], "\x00") != ""                // else git was told to leave out the hash
+	if hashed && sha1.Sum(text[:end]) != [hashSize]byte(text[end:]) { //nolint:gosec // see above
+		return nil, false
+	}
 	for _, o := range owners {
 		at := x.stats[o.File]
 		binary.BigEndian.PutUint32(text[at+uidAt:], o.UID)
 		binary.BigEndian.PutUint32(text[at+gidAt:], o.GID)
 	}
-	end := len(text) - hashSize
-	if strings.Trim(x.text[end:], "\x00") != "" { // else git was told to leave out the hash
+	if hashed {
 		sum := sha1.Sum(text[:end]) //nolint:gosec // see above
 		copy(text[end:], sum[:])
 	}
-	return text
+	return text, true
 }

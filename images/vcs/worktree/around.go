@@ -116,6 +116,9 @@ func (s *session) shown(ctx context.Context, conflict bool) (code int, err error
 		return e.finish()
 	}
 	e.stop()
+	if e != nil && s.signalled.Load() { // the user does not want another run
+		return e.code, e.err
+	}
 	if err := s.state.setIgnored(text); err != nil {
 		return 0, err
 	}

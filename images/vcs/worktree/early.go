@@ -20,7 +20,8 @@ import (
 // begins on a guess: that the tree needs no change before git may see it, and
 // that the same paths are volatile as in the run before. Its output is kept
 // until the guess has proved right. Otherwise the output is dropped, and git
-// runs again. That is harmless, because a status only compares.
+// runs again. That is harmless, because a status changes nothing but git's own notes
+// of what it has looked at.
 type early struct {
 	ignore string // the ignore file that git got
 	output spool
@@ -34,8 +35,8 @@ type early struct {
 // startEarly starts an early run. It returns nil if the command is another one,
 // or if the run before has left no guess.
 func (s *session) startEarly(ctx context.Context) *early {
-	if s.Kind != vcs.Git || s.plan.name != "status" {
-		return nil
+	if s.Kind != vcs.Git || s.plan.name != "status" || slices.Contains(s.plan.args, "--help") || slices.Contains(s.plan.args, "-h") {
+		return nil // git starts other programs to show a page of its manual
 	}
 	guess, err := os.ReadFile(s.state.file(ignoreFile))
 	if err != nil {
@@ -101,26 +102,13 @@ func (e *early) stop() {
 }
 
 // fits reports whether the guess was right, now that the tree is known. changed
-// means that the metadata file was not up to date. A run that a signal has ended
-// fits as well, because the user does not want another one.
+// means that the metadata file was not up to date.
 func (e *early) fits(hidden []string, ignore string, changed bool) bool {
-	if e == nil || e.interrupted() {
-		return e != nil
-	}
-	if len(hidden) > 0 || ignore != e.ignore || changed {
+	if e == nil || len(hidden) > 0 || ignore != e.ignore || changed {
 		return false
 	}
 	<-e.ended
 	return !e.paged
-}
-
-func (e *early) interrupted() bool {
-	select {
-	case <-e.ended:
-		return e.code > 128
-	default:
-		return false
-	}
 }
 
 // finish waits for the run, prints its output and returns its result.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -97,6 +98,48 @@ func TestEarlyStatusKeepsExitCodeAndOrder(t *testing.T) {
 	must(t, s.print())
 	if first.String() != "12" || second.String() != "1122" {
 		t.Errorf("printed %q and %q", first.String(), second.String())
+	}
+}
+
+// TestStatusRunsOnce: with a right guess the early run is the only one. On a terminal it
+// tells itself from git's own way to write there by a variable.
+func TestStatusRunsOnce(t *testing.T) {
+	dir := cloned(t, plainManifest)
+	git, err := vcs.FindTool(vcs.Git)
+	must(t, err)
+	bin, log := t.TempDir(), filepath.Join(t.TempDir(), "log")
+	wrapper := fmt.Sprintf("#!/bin/sh\necho \"early=$GIT_PAGER_IN_USE, $*\" >>%s\nexec %s \"$@\"\n", log, git)
+	must(t, os.WriteFile(filepath.Join(bin, "git"), []byte(wrapper), 0o755))
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	for _, c := range []struct {
+		name, early string
+		change      func()
+		args        []string
+	}{
+		{"guessed right", "1", func() {}, []string{"status"}},
+		{"a page of the manual", "", func() {}, []string{"status", "-h"}},
+		{"no guess", "", func() { must(t, os.Remove(filepath.Join(dir, ".git/cloudlets/ignore"))) }, []string{"status"}},
+		{"the guess of the last run", "1", func() {}, []string{"status"}},
+	} {
+		c.change()
+		must(t, os.WriteFile(log, nil, 0o644))
+		if len(c.args) == 1 {
+			onTerminal(t, dir, c.args)
+		} else {
+			try(t, vcs.Git, dir, c.args...)
+		}
+		text, err := os.ReadFile(log)
+		must(t, err)
+		var runs []string
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, " status") {
+				early, _, _ := strings.Cut(line, ",")
+				runs = append(runs, early)
+			}
+		}
+		if !slices.Equal(runs, []string{"early=" + c.early}) {
+			t.Errorf("%s: git status ran so: %q", c.name, runs)
+		}
 	}
 }
 
@@ -198,7 +241,11 @@ func TestIndexKeepsOwnersOfOtherFiles(t *testing.T) {
 	run(t, vcs.Git, dir, "status") // writes the metadata file
 	file, err := s.metadata()
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, ".git/index"), v.WithOwners(nil), 0o644))
+	text, whole := v.WithOwners(nil)
+	if !whole {
+		t.Fatal("the index is damaged")
+	}
+	must(t, os.WriteFile(filepath.Join(dir, ".git/index"), text, 0o644))
 	must(t, os.Chtimes(filepath.Join(dir, ".git/index"), before.ModTime(), before.ModTime()))
 	g.ownersChanged(file)
 	now, after, err := g.readIndex()

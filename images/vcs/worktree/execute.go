@@ -91,6 +91,7 @@ func (s *session) forward(p *os.Process) (stop func()) {
 		for {
 			select {
 			case sig := <-s.Signals:
+				s.signalled.Store(true)
 				if !fromTerminal(sig) {
 					_ = p.Signal(sig) // the process may have just ended
 				}

@@ -76,8 +76,11 @@ func (g *gitTool) ownersChanged(file metadata.File) {
 			owners = append(owners, gitindex.Owner{File: i, UID: o.Uid, GID: o.Gid})
 		}
 	}
-	if len(owners) > 0 {
-		_ = g.replaceIndex(index.WithOwners(owners), info)
+	if len(owners) == 0 {
+		return
+	}
+	if text, whole := index.WithOwners(owners); whole {
+		_ = g.replaceIndex(text, info)
 	}
 }
 
@@ -103,7 +106,7 @@ func (g *gitTool) replaceIndex(text []byte, old os.FileInfo) (err error) {
 	folder := filepath.Join(g.dir, ".git")
 	written, index := filepath.Join(folder, stateFolder, indexCopy), filepath.Join(folder, "index")
 	defer func() { err = errors.Join(err, g.dropIndexCopy()) }()
-	if err := errors.Join(os.WriteFile(written, text, 0o600), os.Chmod(written, old.Mode().Perm())); err != nil {
+	if err := errors.Join(writeNew(written, text), os.Chmod(written, old.Mode().Perm())); err != nil {
 		return err
 	}
 	if err := os.Chtimes(written, old.ModTime(), old.ModTime()); err != nil {
@@ -116,6 +119,16 @@ func (g *gitTool) replaceIndex(text []byte, old os.FileInfo) (err error) {
 		return errors.Join(err, errors.New("the index has changed"))
 	}
 	return os.Rename(index+".lock", index)
+}
+
+// writeNew writes a file that is not there yet.
+func writeNew(name string, text []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Close())
 }
 
 // dropIndexCopy removes what is left of replacing the index. A lock that is the

@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"cloudlets/images/metadata"
 	"cloudlets/images/vcs"
@@ -74,6 +75,8 @@ type session struct {
 	// recorded is the metadata file if it was just read. Whoever takes it from
 	// here sets this to nil again.
 	recorded *metadata.File
+	// signalled says that a signal came while the tool ran.
+	signalled atomic.Bool
 }
 
 func newSession(opt Options) (*session, error) {
