@@ -20,8 +20,9 @@ import (
 // begins on a guess: that the tree needs no change before git may see it, and
 // that the same paths are volatile as in the run before. Its output is kept
 // until the guess has proved right. Otherwise the output is dropped, and git
-// runs again. That is harmless, because a status changes nothing but git's own notes
-// of what it has looked at.
+// runs again. That is harmless, because it may take no locks, and so changes nothing:
+// without that, git would note in its index which files it has looked at, and one that
+// is ended right after it made the lock for this leaves the lock behind.
 type early struct {
 	ignore string // the ignore file that git got
 	output spool
@@ -45,9 +46,9 @@ func (s *session) startEarly(ctx context.Context) *early {
 	e := &early{ignore: string(guess), ended: make(chan struct{})}
 	ctx, e.cancel = context.WithCancel(ctx)
 	width, terminal := terminalWidth(s.Stdout)
-	var env []string
+	env := []string{"GIT_OPTIONAL_LOCKS=0"}
 	if terminal {
-		env = asOnTerminal(width)
+		env = append(env, asOnTerminal(width)...)
 	}
 	cmd := s.command(ctx, s.arguments(), env...)
 	cmd.Stdout, cmd.Stderr = e.output.writer(s.Stdout), e.output.writer(s.Stderr)

@@ -74,6 +74,9 @@ func TestEarlyStatusSeesEveryChange(t *testing.T) {
 				if got := run(t, vcs.Git, dir, "status", "--short"); got != c.want {
 					t.Fatalf("git status prints %q, want %q", got, c.want)
 				}
+				if exists(dir, ".git/index.lock") {
+					t.Error("a lock is left: git refuses to work")
+				}
 				if name != "none" && name != "content" && name != "new" && name != "volatile" {
 					break // the change cannot be made twice
 				}
