@@ -115,7 +115,7 @@ func (s *session) shown(ctx context.Context, conflict bool) (code int, err error
 	if e.fits(hidden, text, changed) {
 		return e.finish()
 	}
-	e.stop()
+	e.drop(v.hasNode(hidden))
 	if e != nil && s.signalled.Load() { // the user does not want another run
 		return e.code, e.err
 	}

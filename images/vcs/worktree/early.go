@@ -20,9 +20,8 @@ import (
 // begins on a guess: that the tree needs no change before git may see it, and
 // that the same paths are volatile as in the run before. Its output is kept
 // until the guess has proved right. Otherwise the output is dropped, and git
-// runs again. That is harmless, because it may take no locks, and so changes nothing:
-// without that, git would note in its index which files it has looked at, and one that
-// is ended right after it made the lock for this leaves the lock behind.
+// runs again. That is harmless, because a status changes nothing but git's own notes
+// in the index of what it has looked at.
 type early struct {
 	ignore string // the ignore file that git got
 	output spool
@@ -46,9 +45,9 @@ func (s *session) startEarly(ctx context.Context) *early {
 	e := &early{ignore: string(guess), ended: make(chan struct{})}
 	ctx, e.cancel = context.WithCancel(ctx)
 	width, terminal := terminalWidth(s.Stdout)
-	env := []string{"GIT_OPTIONAL_LOCKS=0"}
+	var env []string
 	if terminal {
-		env = append(env, asOnTerminal(width)...)
+		env = asOnTerminal(width)
 	}
 	cmd := s.command(ctx, s.arguments(), env...)
 	cmd.Stdout, cmd.Stderr = e.output.writer(s.Stdout), e.output.writer(s.Stderr)
@@ -91,6 +90,19 @@ func (s *session) paged(ctx context.Context) bool {
 	query := append(slices.Clone(s.plan.global), "config", "--name-only", "--get-regexp", `^(pager\.status|color\.pager)$`)
 	out, _ := vcs.Ask(ctx, vcs.Git, s.Dir, query...) // without such a setting this is an error
 	return len(out) > 0
+}
+
+// drop waits for a run whose guess was wrong. It is not ended: git makes a lock for its
+// index, and if it is ended right then it leaves the lock behind. Only if it may read
+// from a FIFO or a device, which can last for ever, there is no other way.
+func (e *early) drop(mayBlock bool) {
+	switch {
+	case e == nil:
+	case mayBlock:
+		e.stop()
+	default:
+		<-e.ended
+	}
 }
 
 // stop ends the run and drops what it printed. It may be called more than once,

@@ -74,7 +74,7 @@ func TestEarlyStatusSeesEveryChange(t *testing.T) {
 				if got := run(t, vcs.Git, dir, "status", "--short"); got != c.want {
 					t.Fatalf("git status prints %q, want %q", got, c.want)
 				}
-				if exists(dir, ".git/index.lock") {
+				if name != "fifo" && exists(dir, ".git/index.lock") { // git is ended if it may read from one
 					t.Error("a lock is left: git refuses to work")
 				}
 				if name != "none" && name != "content" && name != "new" && name != "volatile" {

@@ -73,6 +73,15 @@ func (s *session) hidden(v *view) []string {
 	return own
 }
 
+// hasNode reports whether one of these files is a device or FIFO.
+func (v *view) hasNode(files []string) (has bool) {
+	if len(files) == 0 {
+		return false
+	}
+	v.snapshot.Paths(func(p string, t images.Type) { has = has || isNode(t) && slices.Contains(files, p) })
+	return has
+}
+
 func isNode(t images.Type) bool {
 	return t == images.CharDevice || t == images.BlockDevice || t == images.FIFO
 }
