@@ -300,6 +300,10 @@ func TestInterrupted(t *testing.T) {
 	p.layer = pushed.Layer
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	// The rest comes when it is too late, however seldom progress is told.
+	p.spoil = func(_ int, answer *http.Response) {
+		answer.Body = &halting{ReadCloser: answer.Body, left: answer.ContentLength / 2, goOn: ctx.Done()}
+	}
 	opt := Options{CacheDir: t.TempDir(), Progress: func(done, total int64) {
 		if done > total/3 {
 			cancel()
@@ -309,11 +313,28 @@ func TestInterrupted(t *testing.T) {
 		t.Fatalf("interrupted: %v", err)
 	}
 	p.ranges()
-	opt.Progress = nil
+	p.spoil, opt.Progress = nil, nil
 	got := identity(t, mustFetch(t, pushed.Tag, opt))
 	if asked := p.ranges(); got != identity(t, im.Source) || len(asked) != 1 || asked[0] == "" {
 		t.Errorf("the second program asked for %q", asked)
 	}
+}
+
+// halting is a body that stops after some bytes until it may go on.
+type halting struct {
+	io.ReadCloser
+	left int64
+	goOn <-chan struct{}
+}
+
+func (h *halting) Read(p []byte) (int, error) {
+	if h.left <= 0 {
+		<-h.goOn
+		return h.ReadCloser.Read(p)
+	}
+	n, err := h.ReadCloser.Read(p[:min(int64(len(p)), h.left)])
+	h.left -= int64(n)
+	return n, err
 }
 
 // TestWrongBytes refuses what does not have the digest, and keeps nothing of
