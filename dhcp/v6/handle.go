@@ -265,13 +265,12 @@ func (k *link) send(p packet, m *dhcpv6.Message) error {
 		return err
 	}
 	for _, after := range repeats {
-		if k.repeating.Add(1) > maxRepeats {
-			k.repeating.Add(-1)
+		if !k.repeating.Enter() {
 			break
 		}
 		time.AfterFunc(after, func() {
-			defer k.repeating.Add(-1)
-			_, _ = p.at.conn.WriteToUDPAddrPort(data, to) // the socket may be closed by now
+			defer k.repeating.Leave()
+			_, _ = p.at.conn.WriteToUDPAddrPort(data, to) // the first one was sent, and a failure of the interface is told by its reader
 		})
 	}
 	return nil

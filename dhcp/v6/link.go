@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
@@ -34,7 +33,7 @@ type link struct {
 	queue    *queue
 	askers   askers
 
-	repeating atomic.Int64 // answers that wait to be sent again
+	repeating *serving.Room // answers that wait to be sent again
 	// Each sort of warning is logged once a minute, since a flood of packets can cause
 	// them.
 	panicked, noAddress serving.Throttle
@@ -48,7 +47,7 @@ type link struct {
 
 func newLink(l *Listener, i Interface, n *lan) *link {
 	log := l.server.Log.With("interface", i.Name)
-	return &link{listener: l, iface: i, lan: n, log: log, queue: newQueue(log, l.server.Now)}
+	return &link{listener: l, iface: i, lan: n, log: log, queue: newQueue(log, l.server.Now), repeating: serving.NewRoom(maxRepeats)}
 }
 
 // ports are the UDP ports to serve. Only a proxy is asked on the boot port.
@@ -155,7 +154,9 @@ func (k *link) Serve(ctx context.Context, told <-chan struct{}) error {
 		stop()
 		return nil
 	})
-	err := errors.Join(answering.Wait(), k.close())
+	err := answering.Wait()
+	k.repeating.Wait() // half a second at the most
+	err = errors.Join(err, k.close())
 	changed := k.hasChanged()
 	k.setState(state{})
 	if err == nil || changed && ctx.Err() == nil {
