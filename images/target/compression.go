@@ -46,6 +46,9 @@ func (c Chosen) allowed() []Compression {
 // image all read. Zstd is chosen only if the configuration of each says so, because a
 // kernel that cannot read it does not start.
 func LiveCompression(t images.Tree, kernels ...boot.Kernel) (Chosen, error) {
+	if len(kernels) == 0 {
+		return Chosen{Compression: erofs.LZ4, Why: "no kernel of the image is known"}, nil
+	}
 	best := Chosen{Compression: erofs.ZSTD, Why: "each kernel of the image reads it"}
 	for _, k := range kernels {
 		c, err := compressionOf(t, k)

@@ -32,6 +32,7 @@ func TestLiveCompression(t *testing.T) {
 		"one too old":    {[]string{"6.18", "6.1"}, []string{"/boot/config-6.18" + zstd, "/boot/config-6.1" + zstd}, erofs.LZ4, "kernel 6.1"},
 		"not known":      {[]string{"6.18"}, []string{"/boot/"}, erofs.LZ4, "the image has no /boot/config-6.18"},
 		"one not known":  {[]string{"6.18", "6.12"}, []string{"/boot/config-6.18" + zstd}, erofs.LZ4, "the image has no /boot/config-6.12"},
+		"no kernel":      {nil, []string{"/boot/config-6.18" + zstd}, erofs.LZ4, "no kernel of the image is known"},
 		"of another one": {[]string{"6.18"}, []string{"/boot/config-6.12" + zstd}, erofs.LZ4, "/boot/config-6.18"},
 		"none":           {[]string{"6.18", "6.12", "6.1"}, []string{"/boot/config-6.18" + zstd, "/boot/config-6.12" + plain}, erofs.None, "kernel 6.12 was built without CONFIG_EROFS_FS_ZIP"},
 	} {
