@@ -67,7 +67,7 @@ func (p *pointers) walk(ctx context.Context, dir string) error {
 				return err
 			}
 		case e.Type != images.Regular:
-		case path.Base(e.Path) == ".gitattributes" && !p.filter:
+		case path.Base(e.Path) == attributesName && !p.filter:
 			text, err := p.read(e.Path, maxAttributes)
 			if err != nil {
 				return err
@@ -79,6 +79,9 @@ func (p *pointers) walk(ctx context.Context, dir string) error {
 	}
 	return nil
 }
+
+// attributesName is what git calls the file that says how it treats files.
+const attributesName = ".gitattributes"
 
 // maxAttributes is how much of a .gitattributes is read, in bytes.
 const maxAttributes = 1 << 20

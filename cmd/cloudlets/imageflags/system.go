@@ -13,8 +13,8 @@ import (
 
 // OnSystem calls do with a configured copy of an image. If no configuration is
 // given, the copy gets the empty one, or stays as it is if the image was
-// configured before.
-func (f *Config) OnSystem(cmd *cobra.Command, im *images.Image, what string, do func(target.System) error) error {
+// configured before. Pointers says when to look for Git LFS pointers.
+func (f *Config) OnSystem(cmd *cobra.Command, im *images.Image, what string, pointers PointerCheck, do func(target.System) error) error {
 	tree, err := im.Tree(cmd.Context())
 	if err != nil {
 		return err
@@ -32,6 +32,9 @@ func (f *Config) OnSystem(cmd *cobra.Command, im *images.Image, what string, do 
 		return err
 	}
 	system := target.System{Name: im.Name, Manifest: im.Manifest, Source: files, Tree: tree}
+	if err := pointers.on(cmd.Context(), &system); err != nil {
+		return err
+	}
 	return f.WithSandbox(func(render images.Renderer) error {
 		system.Cmdline = func(ctx context.Context, template string) (string, error) {
 			return im.Cmdline(ctx, render, template, c, env)

@@ -185,7 +185,7 @@ func (f *diskFlags) toDevice(cmd *cobra.Command, args []string, format vdisk.For
 	o.Size, o.Sector, o.Stale, o.Round = facts.Capacity(), facts.Sector, true, nil
 	o.Grow = false // the disk takes the whole device already
 	return f.image.OnImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
-		return f.onSystem(cmd, im, "disk", func(s target.System) error {
+		return f.onSystem(cmd, im, func(s target.System) error {
 			return f.makeOnDevice(cmd, s, format, o, func(what string, size int64) (*device.Armed, error) {
 				return device.Arm(cmd.Context(), host, device.Request{Path: f.out.Out, Size: size, What: what, Keep: o.Keep}, f.device.policy, consent)
 			})

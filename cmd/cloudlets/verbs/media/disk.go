@@ -21,7 +21,6 @@ import (
 	"cloudlets/images/bytesize"
 	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/vdisk"
-	"cloudlets/images/manifest"
 	"cloudlets/images/target"
 )
 
@@ -156,7 +155,10 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 			return errNotSigned(format.Name)
 		}
 		return f.image.OnImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
-			return f.onSystem(cmd, im, format.Name, func(s target.System) error { return f.makeFiles(cmd, s, format) })
+			// A tarball is written in one pass, to a pipe too.
+			return f.config.OnSystem(cmd, im, format.Name, f.checkPointers(imageflags.PointersBefore), func(s target.System) error {
+				return f.makeFiles(cmd, s, format)
+			})
 		})(cmd, args)
 	}
 	options, err := f.options(format)
@@ -164,20 +166,22 @@ func (f *diskFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	return f.image.OnImage(func(cmd *cobra.Command, im *images.Image, _ []string) error {
-		return f.onSystem(cmd, im, "disk", func(s target.System) error { return f.make(cmd, s, format, options) })
+		return f.onSystem(cmd, im, func(s target.System) error { return f.make(cmd, s, format, options) })
 	})(cmd, args)
 }
 
-// onSystem is [imageflags.Config.OnSystem] for a system whose files are complete.
-func (f *diskFlags) onSystem(cmd *cobra.Command, im *images.Image, what string, do func(target.System) error) error {
-	return f.config.OnSystem(cmd, im, what, func(s target.System) error {
-		if !f.pointers {
-			if err := refusePointers(cmd.Context(), s); err != nil {
-				return err
-			}
-		}
-		return do(s)
-	})
+// onSystem is [imageflags.Config.OnSystem]. What do makes walks the files before
+// it writes any.
+func (f *diskFlags) onSystem(cmd *cobra.Command, im *images.Image, do func(target.System) error) error {
+	return f.config.OnSystem(cmd, im, "disk", f.checkPointers(imageflags.PointersInWalk), do)
+}
+
+// checkPointers returns how to look for Git LFS pointers, if they are not allowed.
+func (f *diskFlags) checkPointers(how imageflags.PointerCheck) imageflags.PointerCheck {
+	if f.pointers {
+		return imageflags.PointersAllowed
+	}
+	return how
 }
 
 // checkOutput makes every check of the output that needs no image.
@@ -315,15 +319,4 @@ func (f *diskFlags) write(cmd *cobra.Command, d *target.Disk, format vdisk.Forma
 		}
 		return to.Close()
 	})
-}
-
-// refusePointers returns an error if a system has Git LFS pointers instead of
-// files.
-func refusePointers(ctx context.Context, s target.System) error {
-	keep := s.Manifest.Selector([]manifest.Class{manifest.Templates, manifest.Persistent, manifest.Other})
-	names, err := imageflags.Pointers(ctx, s.Tree, keep)
-	if err != nil || names == "" {
-		return err
-	}
-	return fmt.Errorf("make a disk of %s: Git LFS pointers are in the place of %s; %s. --lfs-pointers makes the disk with the pointers", s.Name, names, imageflags.PointerAdvice)
 }

@@ -172,7 +172,7 @@ func (f *diskFlags) update(cmd *cobra.Command, args []string, on target.SlotDisk
 		if err := f.likeBefore(cmd, im, on, r); err != nil {
 			return err
 		}
-		return f.onSystem(cmd, im, "disk", func(s target.System) error {
+		return f.onSystem(cmd, im, func(s target.System) error {
 			o.EntryPoint = f.entry
 			if s, o.Cmdline, err = f.forSlot(cmd, s, f.cmdline); err != nil {
 				return err
