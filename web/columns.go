@@ -9,19 +9,21 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"cloudlets/images/jsontext"
 	"cloudlets/web/api"
 )
 
-// machineColumns are the keys of a [api.Machine] in JSON, in the order of its fields.
-var machineColumns = func() (names []string) {
+// machineColumns returns the keys of a [api.Machine] in JSON, in the order of its
+// fields.
+var machineColumns = sync.OnceValue(func() (names []string) {
 	for field := range reflect.TypeFor[api.Machine]().Fields() {
 		names = append(names, keyOf(field))
 	}
 	return names
-}()
+})
 
 // keyOf is the key of a field in JSON.
 func keyOf(field reflect.StructField) string {
@@ -29,8 +31,9 @@ func keyOf(field reflect.StructField) string {
 	return name
 }
 
-// sparseMachine is a [api.Machine] of which JSON has only what is not empty.
-var sparseMachine = func() reflect.Type {
+// sparseMachine returns the type of a [api.Machine] of which JSON has only what is not
+// empty.
+var sparseMachine = sync.OnceValue(func() reflect.Type {
 	fields := reflect.VisibleFields(reflect.TypeFor[api.Machine]())
 	for i := range fields {
 		if keys, _ := partsOf(fields[i].Type); keys != nil {
@@ -38,7 +41,7 @@ var sparseMachine = func() reflect.Type {
 		}
 	}
 	return sparse(fields)
-}()
+})
 
 // sparse is a struct of some fields, of which JSON has only what is not empty.
 func sparse(fields []reflect.StructField) reflect.Type {
@@ -68,7 +71,7 @@ func columnsOf(r *http.Request) (columns, error) {
 	asked := make(map[int]*column)
 	for name := range strings.SplitSeq(text, ",") {
 		whole, part, inPart := strings.Cut(name, ".")
-		field, err := oneOf(whole, machineColumns, "machines have no column")
+		field, err := oneOf(whole, machineColumns(), "machines have no column")
 		if err != nil {
 			return nil, err
 		}
@@ -138,7 +141,7 @@ func (c columns) write(w io.Writer, rows iter.Seq[*api.Machine], next string, co
 	text := bufio.NewWriterSize(w, 32<<10)
 	text.WriteString(`{"machines":[`)
 	to := json.NewEncoder(text)
-	sparse := reflect.New(sparseMachine).Elem()
+	sparse := reflect.New(sparseMachine()).Elem()
 	first := true
 	for row := range rows {
 		sparse.SetZero()

@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"cloudlets/cmd/cloudlets/heap"
 )
 
 // version is set when the binary is built.
@@ -22,6 +24,7 @@ func main() {
 	if processOne() {
 		return
 	}
+	heap.Begin()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"cloudlets/httpboot/requests"
+	"cloudlets/images/lazyregexp"
 	"cloudlets/provision"
 	"cloudlets/provision/cloudinit"
 )
@@ -27,7 +27,7 @@ const (
 
 // ec2Path matches the paths of the metadata service: a version and what it has. All
 // versions have the same here.
-var ec2Path = regexp.MustCompile(`^/(?:latest|1\.0|20\d\d-\d\d-\d\d)(?:/(.*))?$`)
+var ec2Path = lazyregexp.New(`^/(?:latest|1\.0|20\d\d-\d\d-\d\d)(?:/(.*))?$`)
 
 // Metadata serves the paths of Amazon's metadata service, and nothing else.
 func (s *Systems) Metadata() http.Handler {
@@ -39,7 +39,7 @@ func (s *Systems) Metadata() http.Handler {
 // WithEC2 serves the paths of Amazon's metadata service, and all others by next.
 func (s *Systems) WithEC2(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if found := ec2Path.FindStringSubmatch(r.URL.Path); found != nil {
+		if found := ec2Path().FindStringSubmatch(r.URL.Path); found != nil {
 			s.ec2(w, r, found[1])
 			return
 		}

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/dop251/goja"
 	"github.com/dop251/goja/parser"
+
+	"cloudlets/images/lazyregexp"
 )
 
 // program is a template that was compiled to JavaScript. It never changes, and
@@ -119,7 +119,7 @@ func (p *program) busyLine(line int) int {
 }
 
 // prototypes matches code that may access what all values of a type share.
-var prototypes = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)proto|constructor`) })
+var prototypes = lazyregexp.New(`(?i)proto|constructor`)
 
 // emit writes one line of generated JavaScript.
 func (c *compiler) emit(line int, js string) {
@@ -242,9 +242,7 @@ func (c *compiler) eatNewline() {
 
 // member matches an expression that reads a property by its name. For these an
 // error can list the properties that exist.
-var member = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^([A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[\d+\])*)\.[A-Za-z_$][\w$]*$`)
-})
+var member = lazyregexp.New(`^([A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[\d+\])*)\.[A-Za-z_$][\w$]*$`)
 
 // expression generates code that prints the value of a JavaScript expression.
 func (c *compiler) expression(line int, js string) error {

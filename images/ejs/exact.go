@@ -5,13 +5,9 @@ import (
 	"encoding/json"
 	"math"
 	"math/big"
-	"regexp"
 	"strconv"
 	"strings"
 )
-
-// mayBeLarge matches data that may have an integer of more than 53 bits.
-var mayBeLarge = regexp.MustCompile(`\d{16}|\d[eE]`)
 
 // large is an integer that JavaScript's numbers cannot hold, or would print in
 // another form.
@@ -21,18 +17,55 @@ type large struct {
 }
 
 // largeIntegers returns the integers in the data that would change if they were
-// numbers in JavaScript.
-func largeIntegers(data json.RawMessage) ([]large, error) {
-	if !mayBeLarge.Match(data) {
-		return nil, nil
+// numbers in JavaScript, as a list in JSON, or "" if there are none.
+func largeIntegers(data json.RawMessage) (string, error) {
+	if !mayHaveLarge(data) {
+		return "", nil
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	var value any
 	if err := d.Decode(&value); err != nil {
-		return nil, err
+		return "", err
 	}
-	return appendLarge(nil, nil, value), nil
+	all := appendLarge(nil, nil, value)
+	if len(all) == 0 {
+		return "", nil
+	}
+	text, err := json.Marshal(all)
+	return string(text), err
+}
+
+// mayHaveLarge reports whether JSON may have an integer of more than 53 bits, by the
+// form of its numbers. It is one look at each byte, since hardly any data has one.
+func mayHaveLarge(data []byte) bool {
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case c == '"':
+			i = stringEnd(data, i)
+		case '0' <= c && c <= '9':
+			from := i
+			for i < len(data) && strings.IndexByte("0123456789.", data[i]) >= 0 {
+				i++
+			}
+			if i-from >= 16 || i < len(data) && data[i]|0x20 == 'e' {
+				return true
+			}
+			i--
+		}
+	}
+	return false
+}
+
+// stringEnd returns the index of the quote that ends the JSON string that begins at
+// an index, or the length of data.
+func stringEnd(data []byte, i int) int {
+	for i++; i < len(data) && data[i] != '"'; i++ {
+		if data[i] == '\\' {
+			i++
+		}
+	}
+	return i
 }
 
 func appendLarge(all []large, path []string, value any) []large {

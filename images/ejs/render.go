@@ -114,7 +114,7 @@ const setup = `(function (text, large) {
 		return value;
 	};
 	var data = JSON.parse(text);
-	large = JSON.parse(large);
+	large = large ? JSON.parse(large) : [];
 	for (var i = 0; i < large.length; i++) {
 		var path = large[i].path, at = data;
 		for (var j = 0; j < path.length - 1; j++) at = at[path[j]];
@@ -137,7 +137,7 @@ const setup = `(function (text, large) {
 	};
 })`
 
-var setupProgram = goja.MustCompile("setup", setup, true)
+var setupProgram = sync.OnceValue(func() *goja.Program { return goja.MustCompile("setup", setup, true) })
 
 func newRun(prog *program, data json.RawMessage, limits Limits) (*run, error) {
 	r := &run{prog: prog, limits: limits, vm: goja.New()}
@@ -150,23 +150,16 @@ func newRun(prog *program, data json.RawMessage, limits Limits) (*run, error) {
 	if trimmed := bytes.TrimLeft(data, " \t\r\n"); !bytes.HasPrefix(trimmed, []byte("{")) {
 		return nil, fmt.Errorf("template %s: its data is not a JSON object", prog.name)
 	}
-	value, err := r.vm.RunProgram(setupProgram)
+	value, err := r.vm.RunProgram(setupProgram())
 	if err != nil {
 		return nil, fmt.Errorf("prepare template %s: %w", prog.name, err)
 	}
 	prepare, _ := goja.AssertFunction(value)
-	integers, err := largeIntegers(data)
+	large, err := largeIntegers(data)
 	if err != nil {
 		return nil, fmt.Errorf("template %s: read its data: %w", prog.name, err)
 	}
-	exact, err := json.Marshal(integers)
-	if err != nil {
-		return nil, fmt.Errorf("template %s: read its data: %w", prog.name, err)
-	}
-	if integers == nil {
-		exact = []byte("[]")
-	}
-	tools, err := prepare(goja.Undefined(), r.vm.ToValue(string(data)), r.vm.ToValue(string(exact)))
+	tools, err := prepare(goja.Undefined(), r.vm.ToValue(string(data)), r.vm.ToValue(large))
 	if err != nil {
 		return nil, fmt.Errorf("template %s: pass the data to it: %w", prog.name, err)
 	}

@@ -13,12 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/tailscale/hujson"
+
+	"cloudlets/images/lazyregexp"
 )
 
 // Bounds of a document.
@@ -238,14 +239,14 @@ func (b *builder) name(v hujson.Value) string {
 
 // halves matches the escapes of a character outside of the 16-bit range, which
 // is written as two halves (RFC 8259, section 7), and halves by themselves.
-var halves = regexp.MustCompile(`\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}`)
+var halves = lazyregexp.New(`\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}`)
 
 // checkCharacters refuses half of a character, which no text in UTF-8 can hold.
 func (b *builder) checkCharacters(offset int, literal hujson.Literal) {
 	if bytes.IndexByte(literal, '\\') < 0 {
 		return
 	}
-	for _, at := range halves.FindAllIndex(literal, -1) {
+	for _, at := range halves().FindAllIndex(literal, -1) {
 		if found := literal[at[0]:at[1]]; len(found) == len(`\ud800`) {
 			b.refuse(offset, "has %s, which is half of a character: write both halves, or the character itself", found)
 			return

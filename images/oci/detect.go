@@ -7,15 +7,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 
 	"cloudlets/images/bounded"
+	"cloudlets/images/lazyregexp"
 	"cloudlets/images/tarball"
 )
 
 // ownNames matches the file names in archives of images. A root filesystem
 // begins with other names, so a few entries are enough to recognise it.
-var ownNames = regexp.MustCompile(`^(blobs(/.*)?|oci-layout|(index|manifest)\.json|repositories|(sha256:)?[0-9a-f]{64}(|/|\.json|\.tar(\.[a-z0-9]+)?|/(VERSION|json|layer\.tar)))$`)
+var ownNames = lazyregexp.New(`^(blobs(/.*)?|oci-layout|(index|manifest)\.json|repositories|(sha256:)?[0-9a-f]{64}(|/|\.json|\.tar(\.[a-z0-9]+)?|/(VERSION|json|layer\.tar)))$`)
 
 // maxDetect is how many bytes of an archive are unpacked at most to detect what
 // it is.
@@ -98,7 +98,7 @@ func detectTar(r io.Reader) Kind {
 			return ""
 		}
 		name := memberName(h.Name)
-		if name != "" && !ownNames.MatchString(name) {
+		if name != "" && !ownNames().MatchString(name) {
 			return ""
 		}
 		layout = layout || name == layoutName

@@ -1,11 +1,11 @@
 package survey
 
 import (
-	"regexp"
 	"strings"
 
 	"cloudlets/images"
 	"cloudlets/images/boot"
+	"cloudlets/images/lazyregexp"
 )
 
 // dataOf are the directories in which services keep their data.
@@ -88,7 +88,7 @@ func (e *explorer) keepIdentity() error {
 	if err != nil {
 		return err
 	}
-	if e.found.Init.System == Systemd || !machineDir.MatchString(strings.TrimSpace(text)) {
+	if e.found.Init.System == Systemd || !machineDir().MatchString(strings.TrimSpace(text)) {
 		e.keep("/etc/machine-id", "an updated machine must stay the same machine for its journal and for DHCP")
 	}
 	return nil
@@ -134,7 +134,7 @@ var cardFiles = []string{
 
 // oneCard matches what only one machine's network card has: an address, or a name
 // by its slot.
-var oneCard = regexp.MustCompile(`(?i)\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b|interface-name=en[ops]`)
+var oneCard = lazyregexp.New(`(?i)\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b|interface-name=en[ops]`)
 
 // cards reports files that are for the network cards of one machine.
 func (e *explorer) cards() error {
@@ -148,7 +148,7 @@ func (e *explorer) cards() error {
 			if err != nil {
 				return err
 			}
-			if oneCard.MatchString(text) {
+			if oneCard().MatchString(text) {
 				e.addReason(file, "names a network card of one machine: another one would have no network; remove it, or match all cards")
 			}
 		}

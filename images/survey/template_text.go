@@ -1,21 +1,22 @@
 package survey
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
+
+	"cloudlets/images/lazyregexp"
 )
 
 // ownName is the expression for the name of a copy, or else a name from the image.
 func ownName(old string) string { return `<%= env.hostname || ` + literal(old) + ` %>` }
 
 // names matches names of machines, with blanks between them.
-var names = regexp.MustCompile(`^[A-Za-z0-9._ \t-]*$`)
+var names = lazyregexp.New(`^[A-Za-z0-9._ \t-]*$`)
 
 // literal is a text in JavaScript. What cannot be the name of a machine is left
 // out, since it might end the tag.
 func literal(text string) string {
-	if !names.MatchString(text) {
+	if !names().MatchString(text) {
 		text = ""
 	}
 	return strconv.Quote(text)
@@ -37,10 +38,10 @@ func hostnameFile(old string) string {
 
 // confLine is the setting of OpenRC's /etc/conf.d/hostname, up to the name and with
 // it.
-var confLine = regexp.MustCompile(`(?m)^([ \t]*hostname=["']?)([^"'\s#]*)`)
+var confLine = lazyregexp.New(`(?m)^([ \t]*hostname=["']?)([^"'\s#]*)`)
 
 func confHostname(old string) string {
-	at := confLine.FindStringSubmatchIndex(old)
+	at := confLine().FindStringSubmatchIndex(old)
 	if at == nil {
 		return ended(old) + `hostname="` + ownName("") + "\"\n"
 	}
@@ -54,9 +55,9 @@ const withAlias = `env.hostname.replace(/^([^.]*)\..*/, "$& $1")`
 var (
 	// ownLine is the line of hosts(5) that Debian and others have for the machine's
 	// own name.
-	ownLine = regexp.MustCompile(`(?m)^(127\.0\.1\.1[ \t]+)([^#\n]*[^#\s])`)
+	ownLine = lazyregexp.New(`(?m)^(127\.0\.1\.1[ \t]+)([^#\n]*[^#\s])`)
 	// loopbacks are the lines of the addresses before it.
-	loopbacks = regexp.MustCompile(`(?m)^127\..*(\n|\z)`)
+	loopbacks = lazyregexp.New(`(?m)^127\..*(\n|\z)`)
 )
 
 // usualHosts is what an image gets that has no hosts(5), or an empty one, as
@@ -69,11 +70,11 @@ func hostsFile(old string) string {
 	if strings.TrimSpace(old) == "" {
 		old = usualHosts
 	}
-	if at := ownLine.FindStringSubmatchIndex(old); at != nil {
+	if at := ownLine().FindStringSubmatchIndex(old); at != nil {
 		return old[:at[4]] + "<%= env.hostname ? " + withAlias + " : " + literal(old[at[4]:at[5]]) + " %>" + old[at[5]:]
 	}
 	end := 0
-	if all := loopbacks.FindAllStringIndex(old, -1); all != nil {
+	if all := loopbacks().FindAllStringIndex(old, -1); all != nil {
 		end = all[len(all)-1][1]
 	}
 	return ended(old[:end]) + "<% if (env.hostname) { -%>\n127.0.1.1\t<%= " + withAlias + " %>\n<% } -%>\n" + old[end:]

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"cloudlets/images"
+	"cloudlets/images/lazyregexp"
 )
 
 // rule is a pattern of files that do not belong in an image.
@@ -117,7 +118,7 @@ const (
 
 // machineDir matches the id of a machine, which is also used as the name of a
 // directory.
-var machineDir = regexp.MustCompile(`^[0-9a-f]{32}$`)
+var machineDir = lazyregexp.New(`^[0-9a-f]{32}$`)
 
 // logs makes logs volatile but keeps their directories, because many services
 // do not start without them.
@@ -154,7 +155,7 @@ func (e *explorer) logDirs(dir string, depth int) (names []string, err error) {
 	}
 	for _, entry := range list {
 		name := strings.TrimPrefix(entry.Path, "/var/log/")
-		if entry.Type != images.Directory || machineDir.MatchString(path.Base(name)) || !plain(name) {
+		if entry.Type != images.Directory || machineDir().MatchString(path.Base(name)) || !plain(name) {
 			continue
 		}
 		names = append(names, name)
@@ -189,9 +190,9 @@ func (e *explorer) machineID() error {
 			continue // absent, or a link to the other
 		case id == "":
 			e.addReason(file, "is empty, which is right: each copy makes its own id at its first start")
-		case machineDir.MatchString(id) && file == "/etc/machine-id" && e.found.Init.System == Systemd:
+		case machineDir().MatchString(id) && file == "/etc/machine-id" && e.found.Init.System == Systemd:
 			e.leaveOut(regexp.QuoteMeta(file)+"$", "the id of one machine; disks and installs have an empty file, so that systemd makes a new id")
-		case machineDir.MatchString(id):
+		case machineDir().MatchString(id):
 			e.leaveOut(regexp.QuoteMeta(file)+"$", "the id of one machine; copies make their own")
 		}
 	}

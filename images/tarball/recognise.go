@@ -2,9 +2,11 @@ package tarball
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -56,16 +58,25 @@ func isHeader(block []byte) bool {
 }
 
 // checksums adds up a header's bytes, with blanks for the checksum itself. Old
-// tools took bytes for signed.
+// tools took bytes for signed. Every file has a header or two, so this adds eight
+// bytes at a time: four sums of 16 bits have room for a block's bytes.
 func checksums(block []byte) (unsigned, signed int64) {
-	for i, b := range block[:blockSize] {
-		if i >= checksumField.at && i < checksumField.at+checksumField.size {
-			b = ' '
-		}
-		unsigned += int64(b)
-		signed += int64(int8(b))
+	const lanes = 0x00ff00ff00ff00ff
+	var sums uint64
+	large := 0 // bytes that are negative if they are signed
+	for rest := block[:blockSize]; len(rest) >= 8; rest = rest[8:] {
+		word := binary.LittleEndian.Uint64(rest)
+		sums += word&lanes + word>>8&lanes
+		large += bits.OnesCount64(word & 0x8080808080808080)
 	}
-	return unsigned, signed
+	for ; sums > 0; sums >>= 16 {
+		unsigned += int64(sums & 0xffff)
+	}
+	for _, b := range checksumField.of(block) {
+		unsigned += ' ' - int64(b)
+		large -= int(b >> 7)
+	}
+	return unsigned, unsigned - 256*int64(large)
 }
 
 // foreignFormat is a kind of file that is not read.

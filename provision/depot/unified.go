@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strings"
 
 	"cloudlets/images/boot"
 	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/uki"
 	"cloudlets/images/disk/uki/signing"
+	"cloudlets/images/lazyregexp"
 	"cloudlets/provision/wire"
 )
 
@@ -85,12 +85,12 @@ func (d *Depot) content(f File) uki.File {
 }
 
 // ownWord is a word of a template that has a machine's own value in it.
-var ownWord = regexp.MustCompile(`\S*<%=.*?%>(?:[^\s<]*<%=.*?%>)*\S*`)
+var ownWord = lazyregexp.New(`\S*<%=.*?%>(?:[^\s<]*<%=.*?%>)*\S*`)
 
 // commonWords are the words of a template for a command line that are the same for
 // all machines. A template with code may say anything, so nothing of it is.
 func commonWords(template string) string {
-	words := ownWord.ReplaceAllString(template, "")
+	words := ownWord().ReplaceAllString(template, "")
 	if strings.Contains(words, "<%") {
 		return ""
 	}

@@ -7,24 +7,24 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
+	"cloudlets/images/lazyregexp"
 	"cloudlets/provision"
 )
 
 // notDisks matches the names of hardware on which no system is installed: optical
 // drives, floppies, bare flash, memory that keeps its contents, the small areas of an
 // eMMC.
-var notDisks = regexp.MustCompile(`^(sr|fd|mtdblock|ubiblock|pmem|dcssblk|rbd)\d|^mmcblk\d+(boot|gp|rpmb)`)
+var notDisks = lazyregexp.New(`^(sr|fd|mtdblock|ubiblock|pmem|dcssblk|rbd)\d|^mmcblk\d+(boot|gp|rpmb)`)
 
 // isDisk says whether a block device is a disk of the machine. The kernel keeps what
 // only software makes (loop, dm, md, nbd, nullb, pktcdvd, zram and the like) apart from
 // hardware. The hidden members of a multipath device are not disks either.
 func isDisk(sys fs.FS, name string) bool {
 	place := findDevice(sys, name).path
-	return !notDisks.MatchString(name) &&
+	return !notDisks().MatchString(name) &&
 		!strings.HasPrefix(place, "devices/virtual/block/") && !strings.HasPrefix(place, "devices/virtual/ublk") &&
 		Attribute(sys, "block/"+name+"/hidden") != "1"
 }
@@ -96,12 +96,12 @@ func DevicePath(name string) string {
 	return filepath.Join("/dev", strings.ReplaceAll(name, "!", "/"))
 }
 
-var endsInDigit = regexp.MustCompile(`[0-9]$`)
+var endsInDigit = lazyregexp.New(`[0-9]$`)
 
 // PartitionPath returns the device file of a disk's partition, such as
 // /dev/sda3 or /dev/nvme0n1p3.
 func PartitionPath(name string, number int) string {
-	if endsInDigit.MatchString(name) {
+	if endsInDigit().MatchString(name) {
 		name += "p"
 	}
 	return DevicePath(fmt.Sprintf("%s%d", name, number))

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"cloudlets/images/lazyregexp"
 )
 
 // device is a disk's place in the kernel's tree of devices. It tells how the disk
@@ -26,9 +28,9 @@ func findDevice(sys fs.FS, name string) device {
 }
 
 var (
-	ataPort = regexp.MustCompile(`/(ata\d+)/`)
-	vmbus   = regexp.MustCompile(`(?i)/(?:vmbus_[0-9]+|vmbus:[0-9]+)/`)
-	rport   = regexp.MustCompile(`/rport-[0-9:-]+/`)
+	ataPort = lazyregexp.New(`/(ata\d+)/`)
+	vmbus   = lazyregexp.New(`(?i)/(?:vmbus_[0-9]+|vmbus:[0-9]+)/`)
+	rport   = lazyregexp.New(`/rport-[0-9:-]+/`)
 )
 
 // transport says how a disk is attached, or returns "" if that is unknown.
@@ -41,11 +43,11 @@ func (d device) transport() string {
 		{"mmc", strings.HasPrefix(d.name, "mmcblk")},
 		{"usb", strings.Contains(d.path, "/usb")},
 		{"virtio", strings.Contains(d.path, "/virtio")},
-		{"sata", ataPort.MatchString(d.path)},
+		{"sata", ataPort().MatchString(d.path)},
 		{"sas", strings.Contains(d.path, "/end_device-")},
-		{"fc", rport.MatchString(d.path)},
+		{"fc", rport().MatchString(d.path)},
 		{"iscsi", strings.Contains(d.path, "/session")},
-		{"hyperv", vmbus.MatchString(d.path)},
+		{"hyperv", vmbus().MatchString(d.path)},
 		{"xen", strings.HasPrefix(d.name, "xvd")},
 	} {
 		if t.is {
@@ -56,10 +58,10 @@ func (d device) transport() string {
 }
 
 var (
-	pciAddress = regexp.MustCompile(`^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
-	usbPort    = regexp.MustCompile(`^\d+-([\d.]+:\d+\.\d+)$`)
-	usbDevice  = regexp.MustCompile(`^\d+-[\d.]+$`)
-	scsiPlace  = regexp.MustCompile(`/host(\d+)/(?:.*/)?\d+:(\d+):(\d+):(\d+)/`)
+	pciAddress = lazyregexp.New(`^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
+	usbPort    = lazyregexp.New(`^\d+-([\d.]+:\d+\.\d+)$`)
+	usbDevice  = lazyregexp.New(`^\d+-[\d.]+$`)
+	scsiPlace  = lazyregexp.New(`/host(\d+)/(?:.*/)?\d+:(\d+):(\d+):(\d+)/`)
 )
 
 // byPath returns the name that udev's path_id gives the disk in
@@ -69,8 +71,8 @@ func (d device) byPath() string {
 	if place == "" {
 		return ""
 	}
-	if port := d.part(usbPort); port != "" {
-		place += "-usb-0:" + usbPort.FindStringSubmatch(port)[1]
+	if port := d.part(usbPort()); port != "" {
+		place += "-usb-0:" + usbPort().FindStringSubmatch(port)[1]
 	}
 	switch d.transport() {
 	case "nvme":
@@ -78,7 +80,7 @@ func (d device) byPath() string {
 	case "fc", "iscsi", "hyperv", "xen":
 		return ""
 	}
-	if !scsiPlace.MatchString(d.path) {
+	if !scsiPlace().MatchString(d.path) {
 		return place
 	}
 	if unit := d.unit(); unit != "" {
@@ -89,7 +91,7 @@ func (d device) byPath() string {
 
 // attached matches the first part of a path that belongs to what is plugged into
 // a board's own controllers.
-var attached = regexp.MustCompile(`^(mmc_host|pci[0-9a-f]{4,}:[0-9a-f]{2}|(virtio|ata|host|usb|nvme)\d*)$`)
+var attached = lazyregexp.New(`^(mmc_host|pci[0-9a-f]{4,}:[0-9a-f]{2}|(virtio|ata|host|usb|nvme)\d*)$`)
 
 // controller returns where the disk's bus begins: the name in the firmware's
 // description of a board, the last PCI address, or both.
@@ -97,9 +99,9 @@ func (d device) controller() string {
 	board, pci := "", ""
 	rest, onBoard := strings.CutPrefix(d.path, "devices/platform/")
 	for part := range strings.SplitSeq(rest, "/") {
-		onBoard = onBoard && !attached.MatchString(part)
+		onBoard = onBoard && !attached().MatchString(part)
 		switch {
-		case pciAddress.MatchString(part):
+		case pciAddress().MatchString(part):
 			pci = "pci-" + part
 		case onBoard:
 			board = "platform-" + part
@@ -132,7 +134,7 @@ func (d device) namespace() string {
 
 // unit returns the name of a SCSI disk below its controller.
 func (d device) unit() string {
-	m := scsiPlace.FindStringSubmatch(d.path)
+	m := scsiPlace().FindStringSubmatch(d.path)
 	bus, target, lun := m[2], m[3], m[4]
 	switch d.transport() {
 	case "sata":
@@ -146,7 +148,7 @@ func (d device) unit() string {
 // ataUnit uses the number of the port within its controller. The number in the
 // kernel's name counts all ports of the machine.
 func (d device) ataUnit(bus, target string) string {
-	name := ataPort.FindStringSubmatch(d.path)[1]
+	name := ataPort().FindStringSubmatch(d.path)[1]
 	port := Attribute(d.sys, "class/ata_port/"+name+"/port_no")
 	if port == "" {
 		return ""
@@ -158,16 +160,16 @@ func (d device) ataUnit(bus, target string) string {
 }
 
 var (
-	sasPort     = regexp.MustCompile(`^port-[\d:]+$`)
-	sasEnd      = regexp.MustCompile(`^end_device-[\d:]+$`)
-	sasExpander = regexp.MustCompile(`^expander-[\d:]+$`)
+	sasPort     = lazyregexp.New(`^port-[\d:]+$`)
+	sasEnd      = lazyregexp.New(`^end_device-[\d:]+$`)
+	sasExpander = lazyregexp.New(`^expander-[\d:]+$`)
 )
 
 // sasUnit names a disk by the connector that it is plugged into, or by its own
 // address if it is plugged into several.
 func (d device) sasUnit(lun string) string {
-	end := "class/sas_device/" + d.part(sasEnd) + "/"
-	if Attribute(d.sys, "class/sas_port/"+d.part(sasPort)+"/num_phys") != "1" {
+	end := "class/sas_device/" + d.part(sasEnd()) + "/"
+	if Attribute(d.sys, "class/sas_port/"+d.part(sasPort())+"/num_phys") != "1" {
 		if address := Attribute(d.sys, end+"sas_address"); address != "" {
 			return "sas-" + address + "-lun-" + lun
 		}
@@ -177,7 +179,7 @@ func (d device) sasUnit(lun string) string {
 	if phy == "" {
 		return ""
 	}
-	if expander := d.part(sasExpander); expander != "" {
+	if expander := d.part(sasExpander()); expander != "" {
 		return "sas-exp" + Attribute(d.sys, "class/sas_device/"+expander+"/sas_address") + "-phy" + phy + "-lun-" + lun
 	}
 	return "sas-phy" + phy + "-lun-" + lun
@@ -203,7 +205,7 @@ func (d device) hostBehindController(host string) int {
 // usbSerial returns the serial number of the USB device. It identifies the device
 // better than the serial of the disk inside, which the USB bridge may invent.
 func (d device) usbSerial() string {
-	name := d.part(usbDevice)
+	name := d.part(usbDevice())
 	if name == "" || d.transport() != "usb" {
 		return ""
 	}

@@ -9,12 +9,12 @@ package naming
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"cloudlets/images/jsontext"
+	"cloudlets/images/lazyregexp"
 )
 
 // Pattern is a text with parts that are filled in.
@@ -34,7 +34,7 @@ type part struct {
 
 // placeholder is what may stand between braces. Six digits are more than any number here
 // has.
-var placeholder = regexp.MustCompile(`^([a-zA-Z]+)([+-][0-9]{1,6})?(?::0([1-9]))?$`)
+var placeholder = lazyregexp.New(`^([a-zA-Z]+)([+-][0-9]{1,6})?(?::0([1-9]))?$`)
 
 // Parse reads a pattern.
 func Parse(text string) (Pattern, error) {
@@ -55,7 +55,7 @@ func Parse(text string) (Pattern, error) {
 		if rest[0] == '}' || end < 0 {
 			return p, fmt.Errorf("%.80q has a brace without the other one; want a pattern such as \"r3-{n:02}\"", text)
 		}
-		found := placeholder.FindStringSubmatch(rest[1:end])
+		found := placeholder().FindStringSubmatch(rest[1:end])
 		if found == nil {
 			return p, fmt.Errorf("%.40s is no part of a pattern; want a name in the braces, such as {n}, {n+10}, or {n:02} with leading zeros", rest[:end+1])
 		}

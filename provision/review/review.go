@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
-	"regexp"
 	"strings"
 
 	"github.com/google/uuid"
@@ -21,6 +20,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/ejs"
 	"cloudlets/images/jsontext"
+	"cloudlets/images/lazyregexp"
 	"cloudlets/images/manifest"
 	"cloudlets/images/target"
 	"cloudlets/provision"
@@ -267,11 +267,11 @@ func templateText(tree images.Tree, name string) (string, error) {
 }
 
 // wholeEnv finds env where a template does not name one of its members.
-var wholeEnv = regexp.MustCompile(`\benv\b\s*([^.\s]|$)`)
+var wholeEnv = lazyregexp.New(`\benv\b\s*([^.\s]|$)`)
 
 // mentions says whether a template may use a member of env.
 func mentions(text, name string) bool {
-	return strings.Contains(text, name) && strings.Contains(text, "env") || wholeEnv.MatchString(text)
+	return strings.Contains(text, name) && strings.Contains(text, "env") || wholeEnv().MatchString(text)
 }
 
 // uses are the facts of a machine that the templates of an image may use.

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync/atomic"
 )
 
 // growth says by how much the heap may grow between two collections: by room bytes, but
@@ -16,6 +17,9 @@ type growth struct {
 }
 
 var (
+	// verbGrowth is that of other verbs. Most of them end before a collection is worth
+	// its time.
+	verbGrowth = growth{room: 16 << 20, least: 100, most: 400}
 	// listGrowth is that of verbs that keep data about every file of an image. Frequent
 	// collections cost them little, since most of their heap is packed lists
 	// without pointers.
@@ -27,21 +31,30 @@ var (
 	serverGrowth = growth{room: 64 << 20, least: 40, most: 800}
 )
 
+// Begin bounds the heap of a verb that calls neither [Save] nor [Bound].
+func Begin() { verbGrowth.govern() }
+
 // Save saves much memory at the cost of a little time, until the program
 // ends.
 func Save() { listGrowth.govern() }
 
-// Bound bounds the memory of a server. Whoever sets GOGC decides otherwise.
-func Bound() {
-	if os.Getenv("GOGC") == "" {
-		serverGrowth.govern()
-	}
-}
+// Bound bounds the memory of a server.
+func Bound() { serverGrowth.govern() }
 
-// govern sets the growth after each collection.
+// governing is the growth in force. It is nil until the first is set.
+var governing atomic.Pointer[growth]
+
+// govern sets the growth after each collection from now on. Whoever sets GOGC decides
+// otherwise.
 func (g growth) govern() {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	first := governing.Swap(&g) == nil
 	debug.SetGCPercent(g.percent(liveHeap()))
-	afterCollections(func() { debug.SetGCPercent(g.percent(liveHeap())) })
+	if first {
+		afterCollections(func() { debug.SetGCPercent(governing.Load().percent(liveHeap())) })
+	}
 }
 
 // percent returns by how many percent a heap with so many live bytes may grow.

@@ -7,6 +7,7 @@ func TestGrowthOfTheHeap(t *testing.T) {
 		growth growth
 		want   map[uint64]int
 	}{
+		{verbGrowth, map[uint64]int{0: 400, 4 << 20: 400, 8 << 20: 200, 16 << 20: 100, 1 << 40: 100}},
 		{listGrowth, map[uint64]int{0: 50, 4 << 20: 50, 32 << 20: 50, 64 << 20: 25, 80 << 20: 20, 1 << 30: 20, 1 << 40: 20}},
 		{serverGrowth, map[uint64]int{0: 800, 8 << 20: 800, 32 << 20: 200, 64 << 20: 100, 128 << 20: 50, 1 << 40: 40}},
 	} {

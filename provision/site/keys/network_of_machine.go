@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"sync"
 
 	"cloudlets/images/jsontext"
+	"cloudlets/images/lazyregexp"
 	"cloudlets/provision"
 )
 
@@ -157,10 +157,10 @@ func addUnique[T comparable](list *[]T, text string, parse func(string) (T, erro
 
 // interfaceName is what Linux and all renderers accept as the name of an interface:
 // at most 15 bytes, and nothing that a shell or a file's name would mistake.
-var interfaceName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$`) })
+var interfaceName = lazyregexp.New(`^[a-zA-Z][a-zA-Z0-9_.-]{0,14}$`)
 
 // cardName matches names that Linux or udev give to network cards.
-var cardName = regexp.MustCompile(`^(lo|all|default|eth[0-9]+|en[opsx][0-9a-zA-Z]*|wl[a-z0-9]+)$`)
+var cardName = lazyregexp.New(`^(lo|all|default|eth[0-9]+|en[opsx][0-9a-zA-Z]*|wl[a-z0-9]+)$`)
 
 func setInterfaceName(i *provision.Interface, name string) (err error) {
 	i.Name, err = parseInterfaceName(name)
@@ -171,7 +171,7 @@ func parseInterfaceName(name string) (string, error) {
 	if !interfaceName().MatchString(name) {
 		return "", fmt.Errorf("%s is not the name of an interface; want a letter and then at most 14 letters, digits, dots, hyphens or underscores", jsontext.Quoted(name))
 	}
-	if cardName.MatchString(name) {
+	if cardName().MatchString(name) {
 		return "", fmt.Errorf(`%q is a name that the system gives to a card by itself, and may give to another one later; write the card's address, "mac": "52:54:00:12:34:56"`, name)
 	}
 	return name, nil
