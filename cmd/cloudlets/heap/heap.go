@@ -36,7 +36,10 @@ func Begin() { verbGrowth.govern() }
 
 // Save saves much memory at the cost of a little time, until the program
 // ends.
-func Save() { listGrowth.govern() }
+func Save() {
+	releaseProgram()
+	listGrowth.govern()
+}
 
 // Bound bounds the memory of a server.
 func Bound() { serverGrowth.govern() }
