@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/uki/signing"
+	"cloudlets/images/footprint"
 	"cloudlets/images/manifest"
 	"cloudlets/images/pack"
 	"cloudlets/images/ramdisk"
@@ -272,9 +272,9 @@ func (d *Depot) makeAll(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		d.finish(key, kit, fingerprint, err)
 		// Making a pack takes much memory, which is not needed until the next one.
-		debug.FreeOSMemory()
+		footprint.Release()
+		d.finish(key, kit, fingerprint, err)
 		sweep.Reset(sweepAfter)
 	}
 }

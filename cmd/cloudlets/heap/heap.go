@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"sync/atomic"
+
+	"cloudlets/images/footprint"
 )
 
 // growth says by how much the heap may grow between two collections: by room bytes, but
@@ -37,7 +39,7 @@ func Begin() { verbGrowth.govern() }
 // Save saves much memory at the cost of a little time, until the program
 // ends.
 func Save() {
-	releaseProgram()
+	footprint.ReleaseProgram()
 	listGrowth.govern()
 }
 

@@ -1,4 +1,4 @@
-package heap
+package footprint
 
 import (
 	"bufio"
@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// releaseProgram gives back the pages of the program's own file that its start needed:
+// ReleaseProgram gives back the pages of the program's own file that its start needed:
 // they are two thirds of what a short list takes. The kernel maps those that are needed
 // again from its cache. Without /proc they stay.
-func releaseProgram() {
+func ReleaseProgram() {
 	maps, err := os.Open("/proc/self/maps")
 	if err != nil {
 		return

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package footprint
+
+// ReleaseProgram does nothing where the kernel cannot be asked for it.
+func ReleaseProgram() {}
