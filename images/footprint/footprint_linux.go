@@ -29,6 +29,13 @@ func ReleaseProgram() {
 		if n, _ := fmt.Sscanf(line, "%x-%x %s", &from, &to, &rights); n < 3 || rights[1] != '-' || !strings.HasSuffix(line, " "+name) {
 			continue // what can be written would be lost
 		}
-		_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED) // advice
+		ReleaseMapping(from, to-from)
 	}
+}
+
+// ReleaseMapping gives back the pages of a file that is mapped from an address on, for
+// so many bytes. The caller keeps it mapped meanwhile, and does not write to it by the
+// mapping.
+func ReleaseMapping(from, size uintptr) {
+	_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, size, unix.MADV_DONTNEED) // it is advice
 }

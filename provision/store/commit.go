@@ -78,6 +78,7 @@ func (s *File) writeBatch(own *update) {
 	s.mu.Unlock()
 	s.committing.Lock()
 	ended, left := s.commit(batch)
+	s.release()
 	s.committing.Unlock()
 	for _, u := range ended {
 		if u != own {

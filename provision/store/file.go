@@ -24,7 +24,9 @@ type File struct {
 	db        *bbolt.DB
 	followers Followers
 
-	committing sync.Mutex // held during each write
+	committing sync.Mutex // held during each write, guards released
+	released   time.Time  // when pages of the file were last given back
+
 	mu         sync.Mutex // guards the fields below
 	writing    bool       // one of those who wait writes for all
 	waiting    queue

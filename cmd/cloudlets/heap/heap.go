@@ -2,6 +2,7 @@
 package heap
 
 import (
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -16,6 +17,10 @@ import (
 type growth struct {
 	room        uint64
 	least, most int
+	// total is how many bytes all of the process's memory but mapped files may take before
+	// collections are more frequent, while the live heap is less than two thirds of it. 0
+	// is no bound.
+	total uint64
 }
 
 var (
@@ -30,7 +35,7 @@ var (
 	// and grows by 40 percent. When it is small, it may become a few times as large: if it
 	// were collected as soon as it has grown by half, an answer to a DHCP packet
 	// would cost a third more.
-	serverGrowth = growth{room: 64 << 20, least: 40, most: 800}
+	serverGrowth = growth{room: 64 << 20, least: 40, most: 800, total: 416 << 20}
 )
 
 // Begin bounds the heap of a verb that calls neither [Save] nor [Bound].
@@ -56,10 +61,23 @@ func (g growth) govern() {
 		return
 	}
 	first := governing.Swap(&g) == nil
-	debug.SetGCPercent(g.percent(liveHeap()))
+	g.apply(liveHeap())
 	if first {
-		afterCollections(func() { debug.SetGCPercent(governing.Load().percent(liveHeap())) })
+		afterCollections(func() { governing.Load().apply(liveHeap()) })
 	}
+}
+
+func (g growth) apply(live uint64) {
+	debug.SetGCPercent(g.percent(live))
+	debug.SetMemoryLimit(g.limit(live))
+}
+
+// limit returns how many bytes of memory the process may take with so many live ones.
+func (g growth) limit(live uint64) int64 {
+	if g.total == 0 {
+		return math.MaxInt64
+	}
+	return int64(max(g.total, live+live/2))
 }
 
 // percent returns by how many percent a heap with so many live bytes may grow.
