@@ -19,12 +19,14 @@ import (
 // listing is what a lister found in a directory.
 type listing struct {
 	dir   images.Entry
+	mark  mark
 	files []listed // sorted by the bytes of their names
 }
 
 // listed is one file of a listing.
 type listed struct {
 	images.Entry
+	mark   mark     // of a file that is not a directory
 	inode  inode    // zero if the file has only one name
 	inside *listing // of a directory
 }
@@ -62,6 +64,7 @@ func (l lister) directory(ctx context.Context, dir int, p string, to *listing) e
 	var st unix.Stat_t
 	err := unix.Fstat(dir, &st)
 	if err == nil {
+		to.mark = markOf(&st)
 		to.dir, err = described(dir, ".", p, &st)
 	}
 	if err != nil {
@@ -110,7 +113,7 @@ func (l lister) child(ctx context.Context, dir int, p string, to *listing) error
 		}
 		return nil
 	}
-	f := listed{}
+	f := listed{mark: markOf(&st)}
 	if st.Nlink > 1 {
 		f.inode = inode{uint64(st.Dev), st.Ino}
 	}

@@ -5,6 +5,7 @@ package trees
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"cloudlets/images"
 	"cloudlets/images/metadata"
@@ -22,18 +23,22 @@ func Scan(ctx context.Context, dir string, recorded metadata.File) (*Snapshot, e
 		s.maker.limited = true
 	}
 	s.recorded = recorded
+	began := time.Now()
 	tree, files, err := list(ctx, dir)
 	if err != nil {
 		return nil, fmt.Errorf("collect the metadata of %s: %w", dir, err)
 	}
+	marks := func() []byte { return marksOf(tree, began) }
 	s.files = make([]found, 0, files)
 	s.directory(tree)
 	listed := len(s.files)
 	s.absent()
 	if len(s.files) == listed {
-		return &Snapshot{files: s.files}, nil // a listing has the order of a walk
+		return &Snapshot{files: s.files, marks: marks}, nil // a listing has the order of a walk
 	}
-	return s.snapshot(), nil
+	snapshot := s.snapshot()
+	snapshot.marks = marks
+	return snapshot, nil
 }
 
 type scan struct {

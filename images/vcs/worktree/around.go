@@ -102,6 +102,15 @@ func (s *session) applyTo(ctx context.Context, before, file metadata.File, more 
 func (s *session) shown(ctx context.Context, conflict bool) (code int, err error) {
 	e := s.startEarly(ctx)
 	defer e.stop()
+	if e != nil && !conflict {
+		seen, err := s.asSeen(ctx, e)
+		if err != nil {
+			return 0, err
+		}
+		if seen && e.fits(nil, e.ignore, false) {
+			return e.finish()
+		}
+	}
 	v, err := s.look(ctx)
 	if err != nil {
 		return 0, err
@@ -111,6 +120,9 @@ func (s *session) shown(ctx context.Context, conflict bool) (code int, err error
 	changed, err := s.write(v, conflict)
 	if err != nil {
 		return 0, err
+	}
+	if s.isStatus() && v.sure && len(hidden) == 0 && !changed && !conflict {
+		s.saveSeen(v, text)
 	}
 	if e.fits(hidden, text, changed) {
 		return e.finish()

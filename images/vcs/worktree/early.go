@@ -35,8 +35,8 @@ type early struct {
 // startEarly starts an early run. It returns nil if the command is another one,
 // or if the run before has left no guess.
 func (s *session) startEarly(ctx context.Context) *early {
-	if s.Kind != vcs.Git || s.plan.name != "status" || slices.Contains(s.plan.args, "--help") || slices.Contains(s.plan.args, "-h") {
-		return nil // git starts other programs to show a page of its manual
+	if !s.isStatus() {
+		return nil
 	}
 	guess, err := os.ReadFile(s.state.file(ignoreFile))
 	if err != nil {

@@ -29,6 +29,10 @@ func (s *session) metadata() (metadata.File, error) {
 		s.recorded = nil
 		return *f, nil
 	}
+	var err error
+	if s.metadataState, err = s.metadataFileState(); err != nil {
+		return metadata.File{}, err
+	}
 	f, err := metadata.Read(s.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return metadata.File{}, nil
@@ -172,6 +176,9 @@ type view struct {
 	// file is the metadata of the tree. A file that was removed from the tree,
 	// but not from the repository, keeps what the repository has for it.
 	file metadata.File
+	// sure means that the manifest was readable, and that the tree lacks no file of the
+	// repository.
+	sure bool
 }
 
 // look examines the tree.
@@ -202,7 +209,9 @@ func (s *session) look(ctx context.Context) (*view, error) {
 		s.notice("%v; so all files count as not volatile", err)
 	}
 	whole := v.snapshot
-	gone, err := s.staying(ctx, v.contents.lacking(v.snapshot))
+	lacking := v.contents.lacking(v.snapshot)
+	v.sure = err == nil && len(lacking) == 0
+	gone, err := s.staying(ctx, lacking)
 	if err != nil {
 		return nil, err
 	}

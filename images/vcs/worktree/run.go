@@ -75,6 +75,9 @@ type session struct {
 	// recorded is the metadata file if it was just read. Whoever takes it from
 	// here sets this to nil again.
 	recorded *metadata.File
+	// metadataState is the state of the metadata file just before it was read, see
+	// [fileState].
+	metadataState string
 	// signalled says that a signal came while the tool ran.
 	signalled atomic.Bool
 }

@@ -34,6 +34,7 @@ const (
 	lockFile    = "lock"
 	pendingFile = "pending" // the metadata before a run that changes files
 	namesFile   = "names"   // the files with another name while the tool works
+	seenFile    = "seen"    // what the last status saw
 	ignoreFile  = "ignore"  // the volatile paths; it stays if no file had another name
 )
 

@@ -1,0 +1,120 @@
+//go:build unix
+
+package worktree
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"cloudlets/images/metadata/trees"
+	"cloudlets/images/vcs"
+)
+
+// A status leaves in the file [seenFile] from what it concluded that git may see the
+// tree as it is. If all of that is the same the next time, so is the conclusion, and
+// the tree's attributes need not be read. The file has two digests, of what the
+// conclusion depends on besides the tree and of the marks, and then the tree's marks
+// (see [trees.Unchanged]).
+
+// seenVersion is part of the first digest. It changes whenever this program comes to
+// other conclusions.
+const seenVersion = "cloudlets seen 1\n"
+
+// seenDigest digests what the conclusion depends on besides the tree: the user, the
+// ignore file, the state of the metadata file when it was read, and the repository's
+// list of files.
+func (s *session) seenDigest(c *contents, ignore string) []byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s%d %s\n", seenVersion, os.Geteuid(), s.metadataState)
+	write := func(text string) {
+		_ = binary.Write(h, binary.LittleEndian, uint32(len(text))) // hashes take everything
+		_, _ = io.WriteString(h, text)
+	}
+	write(ignore)
+	var names bytes.Buffer
+	for _, name := range c.names.sorted {
+		names.WriteString(name)
+		names.WriteByte(0)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.escaped)) {
+		names.WriteString(name)
+		names.WriteByte(0)
+	}
+	write(names.String())
+	return h.Sum(nil)
+}
+
+// saveSeen leaves a conclusion for the next status. That it cannot is no error: the
+// next one then looks at all again.
+func (s *session) saveSeen(v *view, ignore string) {
+	marks := v.snapshot.Marks()
+	if marks == nil {
+		_ = s.state.remove(seenFile)
+		return
+	}
+	sum := sha256.Sum256(marks)
+	text := slices.Concat(s.seenDigest(v.contents, ignore), sum[:], marks)
+	_ = os.WriteFile(s.state.file(seenFile), text, 0o600)
+}
+
+// asSeen reports whether the conclusion of the last status holds for the tree, and with
+// it the guess of an early run.
+func (s *session) asSeen(ctx context.Context, e *early) (bool, error) {
+	text, err := os.ReadFile(s.state.file(seenFile))
+	if err != nil || len(text) < 2*sha256.Size {
+		return false, nil
+	}
+	digest, sum, marks := text[:sha256.Size], text[sha256.Size:2*sha256.Size], text[2*sha256.Size:]
+	var (
+		both errgroup.Group
+		same bool
+	)
+	both.Go(func() error {
+		c, err := s.contents(ctx)
+		if err != nil {
+			return err
+		}
+		found := sha256.Sum256(marks)
+		same = bytes.Equal(s.seenDigest(c, e.ignore), digest) && bytes.Equal(found[:], sum)
+		return nil
+	})
+	unchanged, err := trees.Unchanged(ctx, s.Dir, marks)
+	if err := errors.Join(both.Wait(), err); err != nil {
+		return false, err
+	}
+	return same && unchanged, nil
+}
+
+// fileState tells one state of a file from others. It is "" if there is no file.
+func fileState(name string) (string, error) {
+	var st unix.Stat_t
+	err := unix.Lstat(name, &st)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return fmt.Sprint(st.Dev, st.Ino, st.Ctim.Nano(), st.Size), err
+}
+
+// isStatus reports whether the command is a status of git. For a page of its manual git
+// starts other programs.
+func (s *session) isStatus() bool {
+	return s.Kind == vcs.Git && s.plan.name == "status" && !slices.Contains(s.plan.args, "--help") && !slices.Contains(s.plan.args, "-h")
+}
+
+// metadataFileState is the state of the image's metadata file.
+func (s *session) metadataFileState() (string, error) {
+	return fileState(filepath.Join(s.Dir, metadataName))
+}
