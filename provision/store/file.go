@@ -27,9 +27,9 @@ type File struct {
 	committing sync.Mutex // held during each write, guards released
 	released   time.Time  // when pages of the file were last given back
 
-	mu         sync.Mutex // guards the fields below
-	writing    bool       // one of those who wait writes for all
-	waiting    queue
+	mu      sync.Mutex // guards the fields below
+	writing bool       // one of those who wait writes for all
+	waiting queue
 }
 
 var _ Store = (*File)(nil)

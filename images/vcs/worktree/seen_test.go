@@ -53,12 +53,16 @@ func TestStatusAfterStatus(t *testing.T) {
 			must(t, os.WriteFile(at(dir, "plain"), []byte("longer than before"), 0o644))
 			return unix.UtimesNanoAt(unix.AT_FDCWD, at(dir, "plain"), []unix.Timespec{st.Atim, st.Mtim}, 0)
 		}, false},
-		"metadata file": {func(dir string) error { return os.WriteFile(at(dir, metadataName), []byte("#cloudlet-metadata 1\n"), 0o644) }, true},
-		"manifest":      {func(dir string) error { return os.WriteFile(at(dir, ".cloudlet/manifest"), []byte(`{"volatile": ["/new"]}`), 0o644) }, false},
-		"index":         {func(dir string) error { return git(dir, "rm", "-q", "--cached", "owned") }, false},
-		"git alone":     {func(dir string) error { plain(t, dir, "git", "update-index", "--force-remove", "owned"); return nil }, false},
-		"ignored":       {func(dir string) error { return os.WriteFile(at(dir, "var/log"), nil, 0o644) }, true},
-		"fifo":          {func(dir string) error { return unix.Mkfifo(at(dir, "var/.gitattributes"), 0o644) }, false},
+		"metadata file": {func(dir string) error {
+			return os.WriteFile(at(dir, metadataName), []byte("#cloudlet-metadata 1\n"), 0o644)
+		}, true},
+		"manifest": {func(dir string) error {
+			return os.WriteFile(at(dir, ".cloudlet/manifest"), []byte(`{"volatile": ["/new"]}`), 0o644)
+		}, false},
+		"index":     {func(dir string) error { return git(dir, "rm", "-q", "--cached", "owned") }, false},
+		"git alone": {func(dir string) error { plain(t, dir, "git", "update-index", "--force-remove", "owned"); return nil }, false},
+		"ignored":   {func(dir string) error { return os.WriteFile(at(dir, "var/log"), nil, 0o644) }, true},
+		"fifo":      {func(dir string) error { return unix.Mkfifo(at(dir, "var/.gitattributes"), 0o644) }, false},
 		"bad marks": {func(dir string) error {
 			return os.WriteFile(at(dir, ".git/cloudlets/"+seenFile), make([]byte, 1000), 0o600)
 		}, true},
