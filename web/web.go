@@ -164,7 +164,7 @@ func (s *Server) api() map[string]methods {
 
 		"backup": {"GET": s.backup},
 		"events": {"GET": s.stream(s.followAll)},
-		"live":   {"GET": s.stream(s.live)},
+		"live":   {"GET": s.stream(s.streamPage)},
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 // TestRecentIsBounded: a flood of clients takes no more memory than that.
 func TestRecentIsBounded(t *testing.T) {
-	var r Recent[time.Time]
+	var r Recent[dhcp.Station, time.Time]
 	now := time.Unix(1e9, 0)
 	for n := range 5 * maxRecent {
 		r.PutFirst(dhcp.Station{1, 2, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, now, now)

@@ -18,7 +18,9 @@ type asker struct {
 // askers remembers which boot clients asked for offers. Some firmware says what it
 // is in its DISCOVER alone, and leaves out the vendor class when it takes the offer.
 // The ACK must name the file all the same: some firmware reads only that one.
-type askers struct{ serving.Recent[asker] }
+type askers struct {
+	serving.Recent[dhcp.Station, asker]
+}
 
 // complete adds to a REQUEST what its client said in the DISCOVER of the same
 // transaction (RFC 2131, 4.4.1: both have one xid).

@@ -56,7 +56,9 @@ func isForOne(req dhcp.Request) bool {
 }
 
 // waits remembers since when clients of other members ask.
-type waits struct{ serving.Recent[time.Time] }
+type waits struct {
+	serving.Recent[dhcp.Station, time.Time]
+}
 
 // since returns how long a client has asked, and notes that it does.
 func (w *waits) since(mac dhcp.Station, now time.Time) time.Duration {

@@ -14,7 +14,12 @@ import (
 // askers remembers by their DUIDs from which cards boot clients asked a proxy for an
 // offer. UEFI's PXE then asks on the boot port from an address that another server gave
 // it, with the DUID of the whole machine, so that nothing in its packet tells the card.
-type askers struct{ serving.Recent[dhcp.Station] }
+type askers struct {
+	serving.Recent[duidSum, dhcp.Station]
+}
+
+// duidSum stands for a DUID, which may be long.
+type duidSum [sha256.Size]byte
 
 // complete sets the card of a client that asks on the boot port to that which asked last
 // with the same DUID. The firmware of a machine tries its cards one after the other.
@@ -23,7 +28,7 @@ func (a *askers) complete(req Request, c *dhcp.Client, now time.Time) {
 	if id == nil || c.Kind != dhcp.PXE {
 		return
 	}
-	key := stationOf(id)
+	key := duidSum(sha256.Sum256(id.ToBytes()))
 	switch {
 	case req.Port == ServerPort && req.Message.MessageType == dhcpv6.MessageTypeSolicit:
 		if mac, ok := dhcp.StationOf(c.MAC); ok {
@@ -34,10 +39,4 @@ func (a *askers) complete(req Request, c *dhcp.Client, now time.Time) {
 			c.MAC = net.HardwareAddr(mac[:])
 		}
 	}
-}
-
-// stationOf stands for a DUID.
-func stationOf(id dhcpv6.DUID) dhcp.Station {
-	sum := sha256.Sum256(id.ToBytes())
-	return dhcp.Station(sum[:6])
 }

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// Tree is what Amazon's metadata service has for one machine: texts by their paths
+// EC2Tree is what Amazon's metadata service has for one machine: texts by their paths
 // without a version, "meta-data/instance-id".
-type Tree map[string]string
+type EC2Tree map[string]string
 
 // EC2 returns the instance's tree. It has what is known here, in the form of the
 // metadata service's documentation, and makes nothing up.
-func (i Instance) EC2() Tree {
-	tree := Tree{
+func (i Instance) EC2() EC2Tree {
+	tree := EC2Tree{
 		"meta-data/instance-id":    i.ID,
 		"meta-data/hostname":       i.Hostname,
 		"meta-data/local-hostname": i.Hostname,
@@ -44,7 +44,7 @@ func (i Instance) EC2() Tree {
 
 // Get returns the text at a path, or what a folder has, a name a line. Names of folders
 // end with a slash. Keys are listed with their names, "0=key-0", as Amazon does.
-func (t Tree) Get(path string) (text string, found bool) {
+func (t EC2Tree) Get(path string) (text string, found bool) {
 	if text, found = t[path]; found {
 		return text, true
 	}

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// liveDelay is how long changes to the page's rows are collected before
+	// rowsDelay is how long changes to the page's rows are collected before
 	// they are sent together.
-	liveDelay = 250 * time.Millisecond
+	rowsDelay = 250 * time.Millisecond
 	// restDelay is how often the page's images and servers are compared with
 	// those that were sent.
 	restDelay = time.Second
@@ -23,7 +23,7 @@ const (
 	maxProblems = 100
 )
 
-// live streams what the page shows to one viewer: the machines that the query
+// streamPage streams what the page shows to one viewer: the machines that the query
 // selects, as for the table of machines, and the trace of the machine that the
 // query's "trace" names. All use one connection, since browsers allow only a few to
 // one server.
@@ -33,7 +33,7 @@ const (
 // of the page that changed, "counts", "images", "servers" and "networks" if they changed, and
 // each new "event" of the trace. It looks only at the machines on the page, so a
 // viewer costs the same however many others there are.
-func (s *Server) live(r *http.Request, out *sse.Stream) error {
+func (s *Server) streamPage(r *http.Request, out *sse.Stream) error {
 	q, err := pageQuery(r)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (v *viewer) round(ctx context.Context, changes <-chan struct{}) error {
 	if err := v.everything(); err != nil {
 		return err
 	}
-	rows, rest, beat := time.NewTicker(liveDelay), time.NewTicker(restDelay), time.NewTicker(v.server.heartbeat())
+	rows, rest, beat := time.NewTicker(rowsDelay), time.NewTicker(restDelay), time.NewTicker(v.server.heartbeat())
 	defer rows.Stop()
 	defer rest.Stop()
 	defer beat.Stop()
