@@ -50,7 +50,7 @@ var inside = map[string][]string{
 	"images/layers":      {"images"},
 	"images/boot":        {"images", "images/manifest"},
 	"provision/store":    {"images/atomicfile"},
-	"provision/leases":   {"dhcp", "provision/store"}, // the only one of its room that knows DHCP
+	"provision/leases":   {"dhcp", "provision/store"}, // the only one of its room that imports dhcp
 	"provision/tickets":  {"provision", "provision/store"},
 	"provision/track":    {"provision", "provision/store", "provision/tickets"},
 	"provision/wire":     {"provision", "images/target"},
@@ -58,6 +58,7 @@ var inside = map[string][]string{
 	"images/disk/bootloader": {"images", "images/disk/fat", "images/disk/grub", "images/disk/slots", "images/disk/uki"}, // writes no disk
 	"images/metadata":        {"images"},
 	"images/metadata/trees":  {"images", "images/dirtree", "images/metadata", "images/rootfs"},
+	"images/vcs/commands":    {"images/vcs"}, // runs nothing
 
 	"cmd/cloudlets/ask":      {"cmd/cloudlets/exit", "provision", "provision/site", "web/api", "web/roster"},
 	"cmd/cloudlets/exit":     {},

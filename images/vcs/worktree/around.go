@@ -10,6 +10,7 @@ import (
 
 	"cloudlets/images/metadata"
 	"cloudlets/images/metadata/trees"
+	"cloudlets/images/vcs/commands"
 )
 
 // around runs a command that involves the files. For the command it brings the
@@ -24,7 +25,7 @@ func (s *session) around(ctx context.Context) (code int, err error) {
 		if err != nil {
 			return err
 		}
-		if conflict && s.plan.commits {
+		if conflict && s.asked.Commits {
 			return metadata.ErrConflict
 		}
 		code, err = s.shown(ctx, conflict)
@@ -142,7 +143,7 @@ func (s *session) shown(ctx context.Context, conflict bool) (code int, err error
 
 // hiding runs the tool while files have names that it can keep.
 func (s *session) hiding(ctx context.Context, v *view, hidden []string, conflict bool) (code int, err error) {
-	if s.plan.effect == changes && !conflict {
+	if s.asked.Effect == commands.Changes && !conflict {
 		if s.taken, err = s.prepareTaking(ctx, v); err != nil {
 			return 0, err
 		}
@@ -161,7 +162,7 @@ func (s *session) hiding(ctx context.Context, v *view, hidden []string, conflict
 // is not in the repository yet, a command that changes files may bring one
 // along, so write does not make one. changed reports whether it wrote.
 func (s *session) write(v *view, conflict bool) (changed bool, err error) {
-	if conflict || s.plan.effect == moves || s.plan.effect == changes && !v.scope.Kept(metadata.Path) {
+	if conflict || s.asked.Effect == commands.Moves || s.asked.Effect == commands.Changes && !v.scope.Kept(metadata.Path) {
 		return false, nil
 	}
 	return metadata.Write(s.Dir, v.file)
@@ -169,12 +170,12 @@ func (s *session) write(v *view, conflict bool) (changed bool, err error) {
 
 // remember prepares for what the command will do to the metadata.
 func (s *session) remember(ctx context.Context, v *view) error {
-	if s.plan.commits {
+	if s.asked.Commits {
 		if err := s.stage(ctx, v.scope); err != nil {
 			return err
 		}
 	}
-	if s.plan.effect != changes {
+	if s.asked.Effect != commands.Changes {
 		return nil
 	}
 	if s.taken != nil {
@@ -195,13 +196,13 @@ func (s *session) stage(ctx context.Context, scope trees.Scope) error {
 
 // after makes metadata and files consistent after the command.
 func (s *session) after(ctx context.Context, code int, conflict bool) error {
-	switch s.plan.effect {
-	case moves:
+	switch s.asked.Effect {
+	case commands.Moves:
 		if conflict || slices.Contains(s.Args, "--dry-run") || slices.Contains(s.Args, "-n") {
 			return nil
 		}
 		return s.again(ctx)
-	case changes:
+	case commands.Changes:
 		if s.taken != nil {
 			return s.settleTaken(ctx, s.taken, code == 0)
 		}

@@ -82,12 +82,12 @@ func asOnTerminal(columns int) []string {
 // paged reports whether the user's settings treat a terminal and a pager in
 // different ways, so that only git itself can write to the terminal.
 func (s *session) paged(ctx context.Context) bool {
-	for _, option := range s.plan.global {
+	for _, option := range s.asked.Global {
 		if option == "-p" || option == "--paginate" {
 			return true
 		}
 	}
-	query := append(slices.Clone(s.plan.global), "config", "--name-only", "--get-regexp", `^(pager\.status|color\.pager)$`)
+	query := append(slices.Clone(s.asked.Global), "config", "--name-only", "--get-regexp", `^(pager\.status|color\.pager)$`)
 	out, _ := vcs.Ask(ctx, vcs.Git, s.Dir, query...) // without such a setting this is an error
 	return len(out) > 0
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cloudlets/images/vcs"
+	"cloudlets/images/vcs/commands"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,7 +44,7 @@ func (s *session) command(ctx context.Context, args []string, env ...string) *ex
 	cmd.Env = vcs.Environment(append(s.tool.env(), env...)...)
 	cmd.WaitDelay = grace
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	if s.plan.effect != clones { // the URL of a clone is relative to the user's directory
+	if s.asked.Effect != commands.Clones { // the URL of a clone is relative to the user's directory
 		cmd.Dir = s.Dir
 	}
 	return cmd
@@ -66,7 +67,7 @@ func (s *session) options() []string {
 	if s.state != nil {
 		ignore = s.state.file(ignoreFile)
 	}
-	return s.tool.options(ignore, s.plan.effect == creates || s.plan.effect == clones)
+	return s.tool.options(ignore, s.asked.Effect == commands.Creates || s.asked.Effect == commands.Clones)
 }
 
 // exitCode returns the exit code that a shell would report for a process.

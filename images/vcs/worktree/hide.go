@@ -11,6 +11,7 @@ import (
 
 	"cloudlets/images"
 	"cloudlets/images/vcs"
+	"cloudlets/images/vcs/commands"
 )
 
 // showNames gives all files their own names.
@@ -65,7 +66,7 @@ func (s *session) hidden(v *view) []string {
 		last := strings.LastIndexByte(p, '/')
 		name := p[last+1:]
 		orders := strings.HasPrefix(name, ".git") || strings.HasPrefix(name, ".hg")
-		if isNode(t) && (orders || s.plan.effect == changes || v.contents.hasName(p)) ||
+		if isNode(t) && (orders || s.asked.Effect == commands.Changes || v.contents.hasName(p)) ||
 			vcs.MustEscape(s.Kind, name, t, last == 0) && !v.contents.hasName(p) {
 			own = append(own, p)
 		}
@@ -109,7 +110,7 @@ func toolPath(hidden []string, p string) string {
 
 // unhide gives the files, including new ones, their own names again.
 func (s *session) unhide(ctx context.Context, r *renamer) error {
-	if s.plan.effect == looks {
+	if s.asked.Effect == commands.Looks {
 		return r.show(nil)
 	}
 	return s.showNames(ctx)

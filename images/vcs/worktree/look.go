@@ -20,6 +20,7 @@ import (
 	"cloudlets/images/metadata"
 	"cloudlets/images/metadata/trees"
 	"cloudlets/images/vcs"
+	"cloudlets/images/vcs/commands"
 )
 
 // metadata reads the image's metadata file. If there is none, the result is
@@ -203,7 +204,7 @@ func (s *session) look(ctx context.Context) (*view, error) {
 		return nil, err
 	}
 	if v.scope, err = s.scope(v.contents); err != nil {
-		if s.plan.commits || s.plan.effect == moves {
+		if s.asked.Commits || s.asked.Effect == commands.Moves {
 			return nil, fmt.Errorf("cannot tell which files are volatile, because the manifest is not readable: %w", err)
 		}
 		s.notice("%v; so all files count as not volatile", err)

@@ -18,6 +18,7 @@ import (
 
 	"cloudlets/images/metadata"
 	"cloudlets/images/vcs"
+	"cloudlets/images/vcs/commands"
 )
 
 // Options describe what to run. Only Kind and Dir are required.
@@ -68,7 +69,7 @@ type session struct {
 	Options
 	program string
 	tool    tool
-	plan    plan
+	asked   commands.Command
 	state   *state    // nil if the command does not involve the files
 	held    *contents // nil if the list is not up to date
 	taken   *taken    // what the command takes from a revision, or nil
@@ -114,21 +115,21 @@ func (s *session) notice(format string, args ...any) {
 }
 
 func (s *session) run(ctx context.Context) (int, error) {
-	s.plan = planOf(s.Kind, s.Args, func(name string) []string { return s.tool.alias(ctx, s.Args[:commandAt(s.Kind, s.Args)], name) })
-	if s.plan.effect == clones {
+	s.asked = commands.Read(s.Kind, s.Args, func(global []string, name string) []string { return s.tool.alias(ctx, global, name) })
+	if s.asked.Effect == commands.Clones {
 		return s.clone(ctx)
 	}
 	if info, err := os.Stat(s.Dir); err != nil || !info.IsDir() {
 		return 0, errors.Join(err, errors.New("the image must be a directory"))
 	}
-	if s.plan.effect == creates {
+	if s.asked.Effect == commands.Creates {
 		return s.create(ctx)
 	}
 	kind, ok := vcs.Detect(s.Dir)
 	if !ok || kind != s.Kind && !exists(s.Dir, "."+string(s.Kind)) {
 		return 0, fmt.Errorf("%w; make one with \"cloudlets %s %s init\"", vcs.ErrNoRepository, s.Kind, s.Options.Dir)
 	}
-	if s.plan.effect == nothing || vcs.IsBare(s.Dir) && s.Kind == vcs.Git || s.plan.name == "" {
+	if s.asked.Effect == commands.Nothing || vcs.IsBare(s.Dir) && s.Kind == vcs.Git || s.asked.Name == "" {
 		return s.execute(ctx, s.Args)
 	}
 	return s.around(ctx)

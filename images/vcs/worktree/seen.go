@@ -111,7 +111,7 @@ func fileState(name string) (string, error) {
 // isStatus reports whether the command is a status of git. For a page of its manual git
 // starts other programs.
 func (s *session) isStatus() bool {
-	return s.Kind == vcs.Git && s.plan.name == "status" && !slices.Contains(s.plan.args, "--help") && !slices.Contains(s.plan.args, "-h")
+	return s.Kind == vcs.Git && s.asked.Name == "status" && !slices.Contains(s.asked.Args, "--help") && !slices.Contains(s.asked.Args, "-h")
 }
 
 // metadataFileState is the state of the image's metadata file.

@@ -19,6 +19,7 @@ import (
 
 	"cloudlets/images/metadata"
 	"cloudlets/images/vcs"
+	"cloudlets/images/vcs/commands"
 )
 
 // takenFile is the file of the state that has a [taken].
@@ -36,7 +37,7 @@ type taken struct {
 	Paths map[string]string
 	// Folders are the directories that the command has to make.
 	Folders []string
-	// Files, Index and Parts are those of [taking].
+	// Files, Index and Parts are those of [commands.Taking].
 	Files, Index, Parts bool
 	// Revision is the resolved revision, or "" for the index.
 	Revision string
@@ -49,28 +50,28 @@ func (s *session) prepareTaking(ctx context.Context, v *view) (*taken, error) {
 		_, err := s.tool.revision(ctx, word)
 		return err == nil
 	}
-	what := takingOf(s.Kind, s.plan.name, s.plan.args, isRevision)
+	what := s.asked.Taking(isRevision)
 	if what == nil {
 		return nil, nil
 	}
-	revision, err := s.tool.revision(ctx, what.revision)
+	revision, err := s.tool.revision(ctx, what.Revision)
 	if err != nil {
 		return nil, nil //nolint:nilerr // the tool says that there is no such revision
 	}
 	if err := s.readList(what); err != nil {
 		return nil, err
 	}
-	names, err := s.tool.selected(ctx, s.plan.global, revision, what.paths)
+	names, err := s.tool.selected(ctx, s.asked.Global, revision, what.Paths)
 	if err != nil || len(names) == 0 {
 		return nil, nil //nolint:nilerr // the tool says what is wrong with the paths; or a word that is no path is a branch
 	}
 	source, err := s.tool.recorded(ctx, revision)
 	if err != nil {
-		return nil, fmt.Errorf("read the metadata of the revision %q: %w", what.revision, err)
+		return nil, fmt.Errorf("read the metadata of the revision %q: %w", what.Revision, err)
 	}
 	t := &taken{
 		Before: text(v.file), Source: text(source), Paths: map[string]string{},
-		Files: what.files, Index: what.index, Parts: what.parts, Revision: revision,
+		Files: what.Files, Index: what.Index, Parts: what.Parts, Revision: revision,
 	}
 	return t, t.look(s.Dir, names)
 }
@@ -113,25 +114,29 @@ const maxList = 64 << 20
 
 // readList adds the paths of a file to those of the command line. Standard
 // input is kept for the tool, which reads it as well.
-func (s *session) readList(t *taking) error {
-	if t.list == "" {
+func (s *session) readList(t *commands.Taking) error {
+	if t.List == "" {
 		return nil
 	}
 	var data []byte
 	var err error
-	if t.list == "-" && s.Stdin != nil {
+	if t.List == "-" && s.Stdin != nil {
 		data, err = io.ReadAll(io.LimitReader(s.Stdin, maxList+1))
 		s.Stdin = bytes.NewReader(data)
-	} else if data, err = readBounded(filepath.Join(s.folder(), t.list), t.list); errors.Is(err, fs.ErrNotExist) {
+	} else if data, err = readBounded(filepath.Join(s.folder(), t.List), t.List); errors.Is(err, fs.ErrNotExist) {
 		return nil // the tool says so
 	}
 	if err == nil && len(data) > maxList {
 		err = fmt.Errorf("it is larger than %d bytes", maxList)
 	}
 	if err != nil {
-		return fmt.Errorf("read the list of paths %s: %w", t.list, err)
+		return fmt.Errorf("read the list of paths %s: %w", t.List, err)
 	}
-	t.paths = append(t.paths, splitList(data, t.zeroed)...)
+	if t.Zeroed {
+		t.Paths = append(t.Paths, paths(data)...)
+	} else {
+		t.Paths = append(t.Paths, commands.SplitLines(data)...)
+	}
 	return nil
 }
 
@@ -152,12 +157,12 @@ func readBounded(joined, name string) ([]byte, error) {
 // folder is the directory in which git starts, after its options -C.
 func (s *session) folder() string {
 	dir := s.Dir
-	for i, arg := range s.plan.global {
-		if arg == "-C" && i+1 < len(s.plan.global) {
-			if filepath.IsAbs(s.plan.global[i+1]) {
+	for i, arg := range s.asked.Global {
+		if arg == "-C" && i+1 < len(s.asked.Global) {
+			if filepath.IsAbs(s.asked.Global[i+1]) {
 				dir = ""
 			}
-			dir = filepath.Join(dir, s.plan.global[i+1])
+			dir = filepath.Join(dir, s.asked.Global[i+1])
 		}
 	}
 	return dir
