@@ -2,7 +2,7 @@
 // by one JSON file, /.cloudlet/manifest. The package knows nothing about
 // networks or policy.
 //
-// The nouns of the format stand on this page. A [Source] is read once from end
+// These are the nouns of the format. A [Source] is read once from end
 // to end. A [Tree] gives access to any file at any time. An [Ordered] is both,
 // in the order that gives an image its identity. An [Image] is a source
 // together with its [manifest.Manifest]. A [manifest.Config] is what a user

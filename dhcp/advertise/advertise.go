@@ -1,4 +1,5 @@
-// Package advertise spares an iPXE its wait for an IPv6 router.
+// Package advertise spares an iPXE its wait for an IPv6 router. All of it is IPv6, and
+// of use where machines boot by IPv4: a router of IPv6 answers for itself.
 //
 // Beside DHCP, an iPXE asks for an IPv6 router (a router solicitation, RFC 4861)
 // and repeats that for about 20 s before it boots without one. A [Server] answers

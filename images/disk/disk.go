@@ -1,13 +1,14 @@
 // Package disk makes disks that machines boot from: a partition table, an EFI
 // system partition, boot loaders for BIOS and UEFI, and room for a root
-// filesystem. It also identifies what is already on a disk.
+// filesystem. It also updates such a disk in place, and finds its own partitions on a
+// disk again.
 //
 // A [Layout] says where each part of the disk goes; it follows from the disk's
 // size and the options. An [Installer] writes a layout in an order in which a
 // failed installation never looks like a finished one: it writes the sectors that
 // make the disk bootable last, after it has read back everything else.
-// [probe.Identify] reports what is on a disk, so that a person can decide whether to
-// overwrite it.
+// What else may be on a disk is reported by [probe.Identify], so that a person can decide
+// whether to overwrite it.
 //
 // What the boot loaders are, and what their menus say, is in package bootloader.
 //

@@ -1,4 +1,5 @@
-// Package pack makes an image ready to be streamed, and writes it to a disk.
+// Package pack makes an image ready to be streamed, and writes the files of one that is
+// streamed into a directory.
 //
 // A pack is a zstd:chunked file. It consists of a tar stream that is divided
 // into independent zstd frames, a table of contents with a digest for every
@@ -13,13 +14,13 @@
 //	skippable   40 bytes: where the table is, and how long     see footer.go
 //
 // The digest of the table identifies the pack. It covers the digests of all
-// chunks, and through them every byte that reaches a disk. [Write] gives the
+// chunks, and through them every byte that is written. [Write] gives the
 // same bytes for the same source, so one pack serves all machines and all
 // caches.
 //
 // [Write] makes a pack, and [Open] reads one as an [images.Tree]. A machine
 // gets a remote pack in three steps: [Fetch] gets the table, [Extract] writes
-// the files, and [Verify] reads them back from the disk.
+// the files, and [Verify] reads them back. These two are for Linux alone.
 package pack
 
 // FrameSize is the maximum unpacked size of a frame, and the length of a large

@@ -1,7 +1,7 @@
 // Package agent is what runs on a machine as process 1 of a RAM disk, under the image's own
 // kernel. It loads drivers, brings up the interface that the machine booted from, asks a
 // server what to do, and has it done: claims a plan and carries it out (package install), starts
-// a system in memory (memory), or looks at the machine (inspect). It reports, and hands the
+// a system in memory (diskless), or looks at the machine (inspect). It reports, and hands the
 // machine over to its new system. Start reading at [Main].
 package agent
 

@@ -1,7 +1,8 @@
 // Package power has the nouns of switching machines on and off from afar: a
 // [Controller] is what can do it for one machine, an [Action] what it does, a
-// [State] what it sees. The packages below it are one way each to reach a
-// controller, and know no machines. Package desk decides what is done when.
+// [State] what it sees. Packages redfish, ipmi, wake and command are one way
+// each to reach a controller, and know no machines. Package drivers makes the controller
+// that a machine's file names, and package desk decides what is done when.
 package power
 
 import (

@@ -3,6 +3,9 @@
 // disk became larger, mounts the persistent partition, and then starts the
 // image's first program in its place. So this works for every distribution,
 // whatever RAM disk and init it has. Start reading at [Main].
+//
+// If the system is on trial after an update, preinit leaves a process behind that
+// watches over it: this program again, as [WatchName], which runs package trial.
 package preinit
 
 import (

@@ -1,7 +1,8 @@
 // Package store keeps the server's runtime state: machines' states and events, tickets,
 // leases, roll-outs, and all else that must outlive the process. A [Store] is a set of buckets of keys and values that are
 // changed in transactions ([Tx]). [File] keeps them in one file, [Memory] in
-// memory; package storetest tests that each does what this page says.
+// memory, and package etcd in a cluster that several servers share; package storetest tests
+// that each does what this page says.
 //
 // A file is checked before it is opened ([CheckApart]), has a version ([Format]), and
 // can be copied while it is used ([File.Backup]) and put back ([Restore]).

@@ -1,5 +1,7 @@
-// Package wire is what a server and the installer on a machine say to each
-// other. The server imports it and not the installer.
+// Package wire is what a server and the machines that it serves say to each other: their
+// agents, which install, start live and rescue systems or look at the hardware, and the
+// systems that say that they run. So the server's boot chain knows this package, and not
+// the agent.
 package wire
 
 import (

@@ -2,7 +2,9 @@
 
 // Package drivers makes the controller that a machine's file names, with its secrets. The
 // ways to reach one are the packages beside it. A new way is one more case in [Drivers.Open], and
-// one more field of provision.Power.
+// one more field of [provision.Power], with its name in [provision.Power.Kind] and
+// [provision.Spec.At]. A new way to a console is one more case in [Drivers.Console] and in
+// [provision.Power.ConsoleKind].
 package drivers
 
 import (
