@@ -38,7 +38,9 @@ var arrows = map[string][]string{
 // inside has the packages whose imports of our own packages are pinned one by
 // one: those that must stand alone, and those that join two rooms.
 var inside = map[string][]string{
-	"images/jsontext":    {},
+	"images/footprint":   {},
+	"images/lazyregexp":  {},
+	"images/jsontext":    {"images/lazyregexp"},
 	"images/cputime":     {},
 	"images/pattern":     {"images/cputime"},
 	"images/tempfile":    {},
@@ -49,7 +51,7 @@ var inside = map[string][]string{
 	"images/filelist":    {"images", "images/paged"},
 	"images/layers":      {"images"},
 	"images/boot":        {"images", "images/manifest"},
-	"provision/store":    {"images/atomicfile"},
+	"provision/store":    {"images/atomicfile", "images/footprint"},
 	"provision/leases":   {"dhcp", "provision/store"}, // the only one of its room that imports dhcp
 	"provision/tickets":  {"provision", "provision/store"},
 	"provision/track":    {"provision", "provision/store", "provision/tickets"},
@@ -62,7 +64,7 @@ var inside = map[string][]string{
 
 	"cmd/cloudlets/ask":      {"cmd/cloudlets/exit", "provision", "provision/site", "web/api", "web/roster"},
 	"cmd/cloudlets/exit":     {},
-	"cmd/cloudlets/heap":     {},
+	"cmd/cloudlets/heap":     {"images/footprint"},
 	"cmd/cloudlets/outfile":  {"cmd/cloudlets/exit", "cmd/cloudlets/stdio", "images/atomicfile"},
 	"cmd/cloudlets/printing": {"cmd/cloudlets/exit", "cmd/cloudlets/stdio"},
 	"cmd/cloudlets/sandbox":  {"cmd/cloudlets/exit", "images/ejs"},
@@ -77,7 +79,7 @@ var inside = map[string][]string{
 	"httpboot/requests": {"httpboot/dialect", "httpboot/turns", "images/ejs", "provision", "provision/tickets"}, // knows no machines
 	"httpboot/machines": {"dhcp", "httpboot/dialect", "httpboot/hosts", "httpboot/requests", "images/bytesize", "provision", "provision/track"},
 	"httpboot/systems": {
-		"httpboot/machines", "httpboot/requests", "httpboot/turns", "images", "provision", "provision/cloudinit", "provision/netconfig", "provision/rendering", "provision/running", "provision/trial", "provision/wire",
+		"httpboot/machines", "httpboot/requests", "httpboot/turns", "images", "images/lazyregexp", "provision", "provision/cloudinit", "provision/netconfig", "provision/rendering", "provision/running", "provision/trial", "provision/wire",
 	},
 
 	"dhcp":           {},
@@ -89,7 +91,7 @@ var inside = map[string][]string{
 	"dhcp/v4":        {"dhcp", "dhcp/ether", "dhcp/ifwatch", "dhcp/serving", "dhcp/table"},
 	"dhcp/v6":        {"dhcp", "dhcp/ifwatch", "dhcp/serving"},
 
-	"provision/naming":        {"images/jsontext"},
+	"provision/naming":        {"images/jsontext", "images/lazyregexp"},
 	"provision/power":         {},
 	"provision/power/redfish": {"provision/power"},
 	"provision/power/ipmi":    {"provision/power"},
@@ -97,7 +99,7 @@ var inside = map[string][]string{
 	"provision/power/command": {"provision/power"},
 	"provision/power/desk":    {"provision", "provision/power"},
 
-	"provision/site/keys": {"images/bytesize", "images/jsontext", "images/manifest", "provision", "provision/cloudinit"}, // reads no files
+	"provision/site/keys": {"images/bytesize", "images/jsontext", "images/lazyregexp", "images/manifest", "provision", "provision/cloudinit"}, // reads no files
 
 	"provision/track/quiet": {"provision", "provision/track"},
 
