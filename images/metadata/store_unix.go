@@ -54,24 +54,37 @@ func openAt(folder *os.File, name string, flags int) (*os.File, error) {
 // content, or if f is empty and there is no file, Write does nothing. changed
 // reports whether it wrote the file.
 func Write(dir string, f File) (changed bool, err error) {
-	text, err := readText(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	current, want, err := compare(dir, f)
+	if current || err != nil {
 		return false, err
 	}
-	if errors.Is(err, fs.ErrNotExist) && len(f.records) == 0 {
-		return false, nil
-	}
-	var want bytes.Buffer
-	if _, err := f.WriteTo(&want); err != nil {
-		return false, err
-	}
-	if bytes.Equal(text, want.Bytes()) {
-		return false, nil
-	}
-	if err := replace(dir, want.Bytes()); err != nil {
+	if err := replace(dir, want); err != nil {
 		return false, fmt.Errorf("write %s of %s: %w", Path, dir, err)
 	}
 	return true, nil
+}
+
+// IsCurrent reports whether [Write] would do nothing.
+func IsCurrent(dir string, f File) (bool, error) {
+	current, _, err := compare(dir, f)
+	return current, err
+}
+
+// compare reports whether the metadata file of an image has the content of f, and
+// returns that content if not.
+func compare(dir string, f File) (current bool, want []byte, err error) {
+	text, err := readText(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, nil, err
+	}
+	if errors.Is(err, fs.ErrNotExist) && len(f.records) == 0 {
+		return true, nil, nil
+	}
+	var buf bytes.Buffer
+	if _, err := f.WriteTo(&buf); err != nil {
+		return false, nil, err
+	}
+	return bytes.Equal(text, buf.Bytes()), buf.Bytes(), nil
 }
 
 func replace(dir string, text []byte) error {

@@ -1,6 +1,9 @@
 package heap
 
-import "testing"
+import (
+	"math"
+	"testing"
+)
 
 func TestGrowthOfTheHeap(t *testing.T) {
 	for _, c := range []struct {
@@ -16,5 +19,16 @@ func TestGrowthOfTheHeap(t *testing.T) {
 				t.Errorf("with %+v a heap of %d bytes may grow by %d percent, want %d", c.growth, live, got, want)
 			}
 		}
+	}
+}
+
+func TestLimitOfMemory(t *testing.T) {
+	for live, want := range map[uint64]int64{0: 416 << 20, 200 << 20: 416 << 20, 400 << 20: 600 << 20, 1 << 30: 3 << 29} {
+		if got := serverGrowth.limit(live); got != want {
+			t.Errorf("a server with a heap of %d bytes may take %d, want %d", live, got, want)
+		}
+	}
+	if got := verbGrowth.limit(1 << 30); got != math.MaxInt64 {
+		t.Errorf("a verb may take %d bytes", got)
 	}
 }

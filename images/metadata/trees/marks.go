@@ -38,8 +38,9 @@ func (m mark) is(b []byte) bool {
 }
 
 const (
-	// tick is longer than the clock of the kernel stands still for times of files.
-	tick = 20 * time.Millisecond
+	// Tick is longer than the clock of the kernel stands still for times of files. Within
+	// it, a change may leave no trace.
+	Tick = 20 * time.Millisecond
 	// coarseTick is the same for filesystems that keep whole seconds. FAT keeps even ones.
 	coarseTick = 2 * time.Second
 )
@@ -49,7 +50,7 @@ const (
 func marksOf(tree *listing, began time.Time) []byte {
 	var m marker
 	text := m.directory(nil, tree)
-	margin := tick
+	margin := Tick
 	if !m.fine {
 		margin = coarseTick
 	}

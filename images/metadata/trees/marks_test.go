@@ -56,7 +56,7 @@ func TestYoungTreeHasNoMarks(t *testing.T) {
 	var latest marker
 	latest.directory(nil, tree)
 	last := time.Unix(0, int64(latest.latest))
-	if marksOf(tree, last.Add(tick-1)) != nil || marksOf(tree, last.Add(tick+1)) == nil {
+	if marksOf(tree, last.Add(Tick-1)) != nil || marksOf(tree, last.Add(Tick+1)) == nil {
 		t.Error("a tree has marks as soon as a tick of the clock has passed, and not before")
 	}
 }

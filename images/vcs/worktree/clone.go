@@ -7,8 +7,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"time"
 
 	"cloudlets/images/metadata"
+	"cloudlets/images/metadata/trees"
+	"cloudlets/images/vcs"
 )
 
 // clone runs the tool's clone, which makes the image's directory, and applies
@@ -45,7 +48,30 @@ func (s *session) guess(ctx context.Context) error {
 	if err != nil || len(held.escaped) > 0 {
 		return err
 	}
-	return s.state.setIgnored(alwaysIgnored(s.tool))
+	text := alwaysIgnored(s.tool)
+	if err := s.state.setIgnored(text); err != nil || s.Kind != vcs.Git {
+		return err
+	}
+	return s.foresee(ctx, text)
+}
+
+// foresee leaves for the first status what it would see. That is cheaper now than then:
+// a status that has to look at all files and their attributes takes twice as long as
+// git's own. Files that have just been written are trusted only after a tick of the
+// kernel's clock.
+func (s *session) foresee(ctx context.Context, guess string) error {
+	time.Sleep(trees.Tick)
+	v, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	hidden := s.hidden(v)
+	text := ignored(v.snapshot, v.scope, s.tool, func(p string) string { return toolPath(hidden, p) })
+	current, err := metadata.IsCurrent(s.Dir, v.file)
+	if err == nil && current && v.sure && len(hidden) == 0 && text == guess {
+		s.saveSeen(v, text)
+	}
+	return err
 }
 
 // template makes a template for git repositories, so that its attributes apply
