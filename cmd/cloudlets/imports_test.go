@@ -43,6 +43,7 @@ var inside = map[string][]string{
 	"images/jsontext":    {"images/lazyregexp"},
 	"images/cputime":     {},
 	"images/pattern":     {"images/cputime"},
+	"images/pause":       {},
 	"images/tempfile":    {},
 	"images/schema":      {"images/cputime", "images/jsontext", "images/pattern"},
 	"images/manifest":    {"images/jsontext", "images/pattern", "images/schema"},
@@ -54,7 +55,7 @@ var inside = map[string][]string{
 	"provision/store":    {"images/atomicfile", "images/footprint"},
 	"provision/leases":   {"dhcp", "provision/store"}, // the only one of its room that imports dhcp
 	"provision/tickets":  {"provision", "provision/store"},
-	"provision/track":    {"provision", "provision/store", "provision/tickets"},
+	"provision/track":    {"images/pause", "provision", "provision/store", "provision/tickets"},
 	"provision/wire":     {"provision", "images/target"},
 
 	"images/disk/bootloader": {"images", "images/disk/fat", "images/disk/grub", "images/disk/slots", "images/disk/uki"}, // writes no disk
@@ -95,9 +96,9 @@ var inside = map[string][]string{
 	"provision/power":         {},
 	"provision/power/redfish": {"provision/power"},
 	"provision/power/ipmi":    {"provision/power"},
-	"provision/power/wake":    {"provision/power"},
+	"provision/power/wake":    {"images/pause", "provision/power"},
 	"provision/power/command": {"provision/power"},
-	"provision/power/desk":    {"provision", "provision/power"},
+	"provision/power/desk":    {"images/pause", "provision", "provision/power"},
 
 	"provision/site/keys": {"images/bytesize", "images/jsontext", "images/lazyregexp", "images/manifest", "provision", "provision/cloudinit"}, // reads no files
 
@@ -105,9 +106,9 @@ var inside = map[string][]string{
 
 	"provision/rollout":           {"provision"},
 	"provision/rollout/book":      {"provision", "provision/members", "provision/rollout", "provision/store"},
-	"provision/rollout/conductor": {"provision", "provision/rollout", "provision/rollout/book", "provision/store", "provision/track"},
+	"provision/rollout/conductor": {"images/pause", "provision", "provision/rollout", "provision/rollout/book", "provision/store", "provision/track"},
 
-	"web/api":   {"images/jsontext", "provision", "provision/leases", "provision/power", "provision/power/desk", "provision/rollout", "provision/site", "web/roster", "web/sse"},
+	"web/api":   {"images/jsontext", "images/pause", "provision", "provision/leases", "provision/power", "provision/power/desk", "provision/rollout", "provision/site", "web/roster", "web/sse"},
 	"web/page":  {"web/api"},
 	"web/shown": {"provision", "web/api", "web/roster"},
 	"web/sse":   {},
@@ -116,22 +117,22 @@ var inside = map[string][]string{
 	"provision/cloudinit": {"images", "provision"},
 	"provision/bootorder": {},
 
-	"provision/store/etcd": {"provision/store"},
+	"provision/store/etcd": {"images/pause", "provision/store"},
 	"provision/members":    {"provision/store"},
 	"provision/failover":   {},
 	"provision/authority":  {"provision/store"},
-	"provision/uplink":     {"provision"},
+	"provision/uplink":     {"images/pause", "provision"},
 	"provision/clock":      {},
 
 	// Nothing that looks at a machine, or starts a system in its memory, can install.
-	"provision/agent/client":  {"images/bytesize", "images/retryafter", "provision", "provision/failover", "provision/wire"},
-	"provision/agent/inspect": {"images/disk/probe", "provision", "provision/agent/client", "provision/hardware", "provision/process1", "provision/wire"},
+	"provision/agent/client":  {"images/bytesize", "images/pause", "images/retryafter", "provision", "provision/failover", "provision/wire"},
+	"provision/agent/inspect": {"images/disk/probe", "images/pause", "provision", "provision/agent/client", "provision/hardware", "provision/process1", "provision/wire"},
 	"provision/agent/diskless": {
 		"images/boot", "images/bytesize", "images/chunks", "images/disk", "images/pack", "provision", "provision/agent/client", "provision/agent/inspect", "provision/hardware", "provision/kmod",
 		"provision/live", "provision/nbd", "provision/netroot", "provision/preinit", "provision/process1", "provision/rescue", "provision/uplink", "provision/wire",
 	},
 	"provision/agent/install": {
-		"images", "images/bytesize", "images/disk", "images/disk/bootloader", "images/disk/ext4", "images/disk/md", "images/disk/probe", "images/disk/slots", "images/disk/sparse", "images/manifest", "images/pack",
+		"images", "images/bytesize", "images/disk", "images/disk/bootloader", "images/disk/ext4", "images/disk/md", "images/disk/probe", "images/disk/slots", "images/disk/sparse", "images/manifest", "images/pack", "images/pause",
 		"images/ramdisk", "images/target", "provision", "provision/agent/client", "provision/bootorder", "provision/hardware", "provision/trial", "provision/wire",
 	},
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"cloudlets/images/pause"
 	"cloudlets/testdata/bed"
 	"cloudlets/web/api"
 )
@@ -194,10 +195,8 @@ func waitForImages(ctx context.Context, client *api.Client, out io.Writer) error
 			fmt.Fprintf(out, "the images are ready: each has %d files, %s, %s to fetch\n", first.Entries, size(first.Bytes), size(first.Pack))
 			return nil
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(200 * time.Millisecond):
+		if err := pause.For(ctx, 200*time.Millisecond); err != nil {
+			return err
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"cloudlets/images/bytesize"
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/web/api"
 	"cloudlets/web/roster"
@@ -77,10 +78,7 @@ func (w *watch) run(ctx context.Context, client *api.Client) {
 				w.show(m)
 			}
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pollTime):
-		}
+		_ = pause.For(ctx, pollTime) // the loop looks at ctx
 	}
 	if w.pool != nil {
 		for _, b := range w.bars {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cloudlets/images/pack"
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
 	"cloudlets/provision/wire"
@@ -170,7 +171,10 @@ func (a *agent) stream(ctx context.Context, source *pack.HTTP, size int64) error
 			return err
 		}
 		if a.rate > 0 {
-			pause(ctx, time.Duration(float64(done)/float64(a.rate)*float64(time.Second))-time.Since(began))
+			due := time.Duration(float64(done) / float64(a.rate) * float64(time.Second))
+			if err := pause.For(ctx, due-time.Since(began)); err != nil {
+				return err
+			}
 		}
 		if time.Since(told) >= progressEvery {
 			told = time.Now()

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
 	"cloudlets/web/roster"
@@ -53,7 +54,9 @@ func (m *machine) inspect(ctx context.Context, from netip.Addr, params wire.Para
 			m.notes.took("inspected to approved", time.Since(began))
 			return nil
 		}
-		pause(ctx, inspectPause)
+		if err := pause.For(ctx, inspectPause); err != nil {
+			return err
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision/wire"
 )
 
@@ -95,7 +96,9 @@ func (m *machine) startAgent(ctx context.Context) (l lease, params wire.Params, 
 		}
 	}
 	m.notes.took("kernel and RAM disk", time.Since(began))
-	pause(ctx, kernelStart+rand.N(jitter))
+	if err := pause.For(ctx, kernelStart+rand.N(jitter)); err != nil {
+		return l, params, err
+	}
 	if l, err = agentDHCP.ask(ctx, m.air, m.mac, m.notes); err != nil {
 		return l, params, err
 	}
@@ -128,7 +131,9 @@ func (m *machine) bootAnew(ctx context.Context) (l lease, script string, err err
 	l, script, err = m.boot(ctx)
 	for try := 1; err != nil && !errors.Is(err, errNoFile) && try < bootTries && ctx.Err() == nil; try++ {
 		m.notes.count("firmware: began anew")
-		pause(ctx, bootPause)
+		if pause.For(ctx, bootPause) != nil {
+			break
+		}
 		l, script, err = m.boot(ctx)
 	}
 	return l, script, err
@@ -221,7 +226,9 @@ func (m *machine) fetchScript(ctx context.Context, from netip.Addr, url string) 
 			return string(text), err
 		}
 		m.notes.count("iPXE: the image was not ready")
-		pause(ctx, 3*time.Second)
+		if err := pause.For(ctx, 3*time.Second); err != nil {
+			return "", err
+		}
 		url = b.again
 	}
 }
@@ -237,20 +244,13 @@ func (m *machine) fetchByIPXE(ctx context.Context, from netip.Addr, url string) 
 	for try := range fetchTries {
 		if try > 0 {
 			m.notes.count("iPXE: fetched a file again")
-			pause(ctx, fetchPause)
+			if err := pause.For(ctx, fetchPause); err != nil {
+				return err
+			}
 		}
 		if _, _, err = get(ctx, from, url, 0, m.rate); err == nil || ctx.Err() != nil {
 			return err
 		}
 	}
 	return err
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }

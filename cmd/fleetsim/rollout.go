@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/rollout"
 	"cloudlets/web/api"
@@ -83,9 +84,8 @@ func (r *result) carry(ctx context.Context, o *options, b *bed, a *air, now api.
 				return now, err
 			}
 		}
-		pause(ctx, rolloutLook)
-		if ctx.Err() != nil {
-			return now, fmt.Errorf("the roll-out did not end: %w", ctx.Err())
+		if err := pause.For(ctx, rolloutLook); err != nil {
+			return now, fmt.Errorf("the roll-out did not end: %w", err)
 		}
 		if seen, err := b.servers[looked%len(b.servers)].client.Rollout(ctx, now.Name); err == nil {
 			now = seen // otherwise the server was killed just now

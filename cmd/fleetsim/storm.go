@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"cloudlets/images/pause"
 	"cloudlets/web/api"
 	"cloudlets/web/roster"
 )
@@ -103,7 +104,7 @@ func storm(ctx context.Context, o *options, b *bed) (*result, error) {
 		m := &machine{number: n, mac: macOf(n), firmware: o.mix.of(n), air: a, rate: o.rate, notes: &r.notes}
 		due := arrival(at, o)
 		fleet.Go(func() {
-			pause(running, due-time.Since(r.began))
+			_ = pause.For(running, due-time.Since(r.began)) // else live ends at once, and says so
 			r.add(m, o, m.live(running, o))
 		})
 	}
@@ -135,7 +136,7 @@ func (m *machine) live(ctx context.Context, o *options) error {
 // watch asks for the page's first rows as the page does, and how much memory the
 // daemons use.
 func watch(ctx context.Context, b *bed, r *result) error {
-	for i := 0; ctx.Err() == nil; i++ {
+	for i := 0; ; i++ {
 		s := b.servers[i%len(b.servers)]
 		began := time.Now()
 		if _, err := s.client.Page(ctx, roster.Query{}); err == nil {
@@ -144,9 +145,10 @@ func watch(ctx context.Context, b *bed, r *result) error {
 		for _, s := range b.servers {
 			s.look()
 		}
-		pause(ctx, time.Second)
+		if pause.For(ctx, time.Second) != nil {
+			return nil
+		}
 	}
-	return nil
 }
 
 // kill kills daemons in turn at random instants, and starts them again at once. If
@@ -157,8 +159,7 @@ func kill(ctx context.Context, o *options, b *bed, r *result) error {
 	}
 	span := o.Over + o.Over/2 + 2*time.Second
 	for i := range max(o.Kill, 1) {
-		pause(ctx, span/time.Duration(max(o.Kill, 1)+1)+rand.N(time.Second))
-		if ctx.Err() != nil {
+		if pause.For(ctx, span/time.Duration(max(o.Kill, 1)+1)+rand.N(time.Second)) != nil {
 			return nil
 		}
 		if o.KillEtcd && i == o.Kill/2 && len(b.etcd) > 0 {
@@ -181,7 +182,7 @@ func kill(ctx context.Context, o *options, b *bed, r *result) error {
 // bystand is a client that is no machine of the site, and asks for an address each
 // second.
 func bystand(ctx context.Context, a *air, n int, r *result) error {
-	for i := 0; ctx.Err() == nil; i++ {
+	for i := 0; ; i++ {
 		mac := net.HardwareAddr{0x02, 0xb5, byte(n), 0, byte(i >> 8 & 3), byte(i)}
 		began := time.Now()
 		if _, err := bystander.ask(ctx, a, mac, &notes{}); err == nil {
@@ -189,9 +190,10 @@ func bystand(ctx context.Context, a *air, n int, r *result) error {
 		} else if ctx.Err() == nil {
 			r.notes.count("bystander: no address")
 		}
-		pause(ctx, time.Second-time.Since(began))
+		if pause.For(ctx, time.Second-time.Since(began)) != nil {
+			return nil
+		}
 	}
-	return nil
 }
 
 // say shows how far it is, on a terminal.
@@ -201,7 +203,7 @@ func say(ctx context.Context, o *options, r *result) error {
 	}
 	for ctx.Err() == nil {
 		fmt.Fprintf(os.Stderr, "\r%d of %d installed, %d failed ", r.installed.Load(), o.total(), r.failed.Load())
-		pause(ctx, time.Second)
+		_ = pause.For(ctx, time.Second) // the loop looks at ctx
 	}
 	fmt.Fprint(os.Stderr, "\r"+strings.Repeat(" ", 60)+"\r")
 	return nil

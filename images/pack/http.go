@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode"
 
+	"cloudlets/images/pause"
 	"cloudlets/images/retryafter"
 )
 
@@ -206,14 +207,10 @@ func (r *httpReader) wait(cause error) error {
 	if r.h.Logger != nil {
 		r.h.Logger.Warn("connection lost, trying again", "url", r.h.URL, "offset", r.off, "try", r.tries, "wait", d, "err", cause)
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-r.ctx.Done():
+	if pause.For(r.ctx, d) != nil {
 		return fmt.Errorf("get %s: %w", r.h.URL, context.Cause(r.ctx))
 	}
+	return nil
 }
 
 // request sends one request and checks the answer.

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cloudlets/images/bounded"
+	"cloudlets/images/pause"
 	"cloudlets/images/tarball"
 )
 
@@ -32,7 +33,7 @@ const (
 	// defaultStall is how long a download may bring nothing.
 	defaultStall = time.Minute
 	// pause is how long to wait before the second try; it doubles each time.
-	pause = 250 * time.Millisecond
+	firstPause = 250 * time.Millisecond
 )
 
 // fetchLayers gets all layers of the image from the cache or the registry.
@@ -135,7 +136,7 @@ func (l *download) finish(ctx context.Context) error {
 		if ctx.Err() != nil || tries >= maxTries || !mayHelp(err) {
 			return cmp.Or(ctx.Err(), err)
 		}
-		if err := wait(ctx, pause<<(tries-1)); err != nil {
+		if err := pause.For(ctx, firstPause<<(tries-1)); err != nil {
 			return err
 		}
 	}
@@ -215,18 +216,6 @@ func mayHelp(err error) bool {
 	}
 	_, full := errors.AsType[errWrite](err)
 	return !full && !errors.Is(err, errPlain)
-}
-
-// wait waits for a time, or until ctx ends.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
 
 // errNoRange means that a registry sends a blob only from its beginning.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision/agent/client"
 	"cloudlets/provision/wire"
 )
@@ -96,7 +97,7 @@ func (a *attempts) next(ctx context.Context, params wire.Params, wait time.Durat
 			if !usedUp {
 				a.console.say("this machine asks the server again in %s", wait.Round(time.Second))
 			}
-			if err := client.Pause(ctx, wait); err != nil {
+			if err := pause.For(ctx, wait); err != nil {
 				return params, "", err
 			}
 		}

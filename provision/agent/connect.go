@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
 	"cloudlets/provision/clock"
@@ -45,7 +46,7 @@ func connect(ctx context.Context, console *console, params wire.Params, load fun
 	link, told, err := introduce(ctx, params.Ask, load, log)
 	if _, no := errors.AsType[client.Leave](err); no {
 		console.say("%s; back to the firmware", err)
-		_ = client.Pause(ctx, leavePause)
+		_ = pause.For(ctx, leavePause)
 		err = errors.Join(err, process1.Reboot())
 	}
 	return link, told, err

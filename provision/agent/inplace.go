@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
 	"cloudlets/provision/agent/inspect"
@@ -123,7 +124,7 @@ func (u InPlace) carryOut(ctx context.Context, server *client.Client, plan wire.
 	reporting, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	defer context.AfterFunc(ctx, func() {
-		if client.Pause(reporting, farewell) == nil {
+		if pause.For(reporting, farewell) == nil {
 			end()
 		}
 	})()

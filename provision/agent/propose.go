@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
 	"cloudlets/provision/wire"
@@ -37,7 +38,7 @@ func (r *reporter) propose(ctx context.Context, p provision.Proposal, confirm bo
 			r.console.say("will %s", p)
 			r.console.say("%s", said)
 		}
-		if err := client.Pause(ctx, jittered(askEvery)); err != nil {
+		if err := pause.For(ctx, jittered(askEvery)); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
 	"cloudlets/provision/uplink"
@@ -63,7 +64,7 @@ func (s search) run(ctx context.Context) (*uplink.Link, wire.Params, error) {
 		}
 		waits := func(card provision.MAC) bool { return !refused(card) }
 		done := !slices.ContainsFunc(ready, waits) && (!slices.ContainsFunc(dark, waits) || !time.Now().Before(graceEnds))
-		if done || client.Pause(limited, time.Second) != nil {
+		if done || pause.For(limited, time.Second) != nil {
 			return nil, wire.Params{}, joined(reasons)
 		}
 	}

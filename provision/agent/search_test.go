@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
 	"cloudlets/provision/uplink"
@@ -60,7 +61,7 @@ func searchAmong(t *testing.T, cards map[provision.MAC]simulatedCard) found {
 			cards: func(ctx context.Context) (ready, dark []provision.MAC, err error) {
 				for err == nil && len(ready) == 0 {
 					ready, dark = look()
-					err = client.Pause(ctx, 100*time.Millisecond)
+					err = pause.For(ctx, 100*time.Millisecond)
 				}
 				return ready, dark, err
 			},

@@ -13,10 +13,11 @@ import (
 	"github.com/google/uuid"
 
 	"cloudlets/images/disk/iso"
+	"cloudlets/images/pause"
 )
 
-// pause is the time between two searches of all disks.
-const pause = 250 * time.Millisecond
+// lookAgain is the time between two searches of all disks.
+const lookAgain = 250 * time.Millisecond
 
 // search searches the machine's disks for a medium.
 type search struct {
@@ -40,10 +41,8 @@ func (s search) wait(ctx context.Context, loadNew func(context.Context) error) (
 		if len(all) > 0 {
 			latest = all
 		}
-		select {
-		case <-ctx.Done():
+		if pause.For(ctx, lookAgain) != nil {
 			return "", s.notFound(latest)
-		case <-time.After(pause):
 		}
 	}
 }

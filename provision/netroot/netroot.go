@@ -20,6 +20,7 @@ import (
 
 	"cloudlets/images/chunks"
 	"cloudlets/images/pack"
+	"cloudlets/images/pause"
 )
 
 // Cache is a file of a server, in memory as far as it was fetched. It is a source of
@@ -213,12 +214,8 @@ func (c *Cache) fetchUntilHere(ctx context.Context, first, end int) error {
 			continue
 		}
 		c.mend(err)
-		timer := time.NewTimer(c.pauses.Retry)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := pause.For(ctx, c.pauses.Retry); err != nil {
+			return err
 		}
 	}
 }
@@ -295,12 +292,8 @@ func (c *Cache) waitForQuiet(ctx context.Context) error {
 		if wait <= 0 {
 			return nil
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := pause.For(ctx, wait); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -118,12 +118,3 @@ func (s *System) greet(ssh string) string {
 
 // again is the pause before a shell or a server that has ended is started again.
 const again = time.Second
-
-func pause(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(again):
-		return nil
-	}
-}

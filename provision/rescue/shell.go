@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision/process1"
 )
 
@@ -53,7 +54,7 @@ func (s *System) serve(ctx context.Context, name string) {
 			s.Log.Warn("no shell on this console", "console", name, "error", err)
 			return
 		}
-		if pause(ctx) != nil {
+		if pause.For(ctx, again) != nil {
 			return
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"cloudlets/images/pause"
 )
 
 // sshDir has what the SSH server is given. It is in memory, as all of /run.
@@ -84,7 +86,7 @@ func (s *System) keepSSH(ctx context.Context, server string) {
 		cmd := &exec.Cmd{Path: server, Args: []string{server, "-D", "-f", filepath.Join(sshDir, "sshd_config")}, Dir: "/", Env: environment("")}
 		status, err := s.children.Run(cmd)
 		s.Log.Warn("the SSH server has ended, and is started again", "status", status.ExitStatus(), "error", err)
-		if pause(ctx) != nil {
+		if pause.For(ctx, again) != nil {
 			return
 		}
 	}

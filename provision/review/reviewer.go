@@ -17,6 +17,7 @@ import (
 	"cloudlets/images"
 	"cloudlets/images/jsontext"
 	"cloudlets/images/pack"
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
 	"cloudlets/provision/rendering"
@@ -249,12 +250,8 @@ func (r *Reviewer) workOff(ctx context.Context, mac provision.MAC) error {
 const busyPause = 250 * time.Millisecond
 
 func (r *Reviewer) giveWay(ctx context.Context) {
-	if r.Busy == nil || !r.Busy() {
-		return
-	}
-	select {
-	case <-time.After(busyPause):
-	case <-ctx.Done():
+	if r.Busy != nil && r.Busy() {
+		_ = pause.For(ctx, busyPause) // the next check sees whether ctx has ended
 	}
 }
 

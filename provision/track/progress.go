@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/store"
 )
@@ -33,8 +34,7 @@ func (t *Tracker) ShareProgress(ctx context.Context) error {
 	}
 	told := "{}"
 	for {
-		pause(ctx, shareDelay)
-		if ctx.Err() != nil {
+		if pause.For(ctx, shareDelay) != nil {
 			return nil
 		}
 		text, err := json.Marshal(t.ownProgress())

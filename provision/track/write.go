@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/store"
 )
@@ -331,7 +332,7 @@ func (t *Tracker) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-t.kick:
-			pause(ctx, writeDelay)
+			_ = pause.For(ctx, writeDelay) // whether ctx has ended is asked below
 		}
 		if ctx.Err() != nil {
 			t.sayLost(true)
@@ -340,18 +341,8 @@ func (t *Tracker) Run(ctx context.Context) error {
 		t.sayLost(false)
 		if err := t.flush(context.WithoutCancel(ctx)); err != nil {
 			t.log.Error("events cannot be written; trying again", "error", err)
-			pause(ctx, retryDelay)
+			_ = pause.For(ctx, retryDelay) // once ctx has ended, the rest is written at once
 			t.wake()
 		}
-	}
-}
-
-// pause waits for d, or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
+
+	"cloudlets/images/pause"
 )
 
 // lease4 is an IPv4 address with the time for which it may be used.
@@ -68,7 +70,7 @@ func (w wire4) request(ctx context.Context) (lease4, error) {
 			return lease4{got.ACK, since}, nil
 		}
 		// Some failures return at once, so wait before asking again.
-		if wait(ctx, time.Second) != nil {
+		if pause.For(ctx, time.Second) != nil {
 			return lease4{}, fmt.Errorf("no DHCP server gave %s an address: %w (%w)", w.name, context.Cause(ctx), err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv6/nclient6"
 	"github.com/insomniacslk/dhcp/iana"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 )
 
@@ -157,7 +158,7 @@ func (w wire6) request(ctx context.Context) (lease6, error) {
 			last = err
 		}
 		// Some failures return at once, so wait before asking again.
-		if wait(ctx, time.Second) != nil {
+		if pause.For(ctx, time.Second) != nil {
 			return lease6{}, last
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 )
 
@@ -30,7 +31,7 @@ func waitForLink(ctx context.Context, o Options) (netlink.Link, error) {
 		if _, err := o.LoadDrivers(ctx); err != nil && ctx.Err() == nil {
 			return nil, err
 		}
-		if err := wait(ctx, 500*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 500*time.Millisecond); err != nil {
 			return nil, fmt.Errorf("no interface has the address %s that this machine booted from; there are %s (is its driver in the image's kernel?)", o.MAC, describeLinks(links))
 		}
 	}
@@ -65,7 +66,7 @@ func Cards(ctx context.Context, loadDrivers func(context.Context) (int, error)) 
 		if len(ready) > 0 {
 			return ready, dark, nil
 		}
-		if err := wait(ctx, 500*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 500*time.Millisecond); err != nil {
 			return nil, nil, fmt.Errorf("no network card has a carrier; there are %s (is a cable in, and is the driver in the image's kernel?)", describeLinks(links))
 		}
 	}
@@ -90,20 +91,8 @@ func waitForCarrier(ctx context.Context, name string) error {
 		if err == nil && l.Attrs().RawFlags&unix.IFF_LOWER_UP != 0 {
 			return nil
 		}
-		if err := wait(ctx, 100*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
 			return fmt.Errorf("%s has no carrier: is its cable still in?", name)
 		}
-	}
-}
-
-// wait returns after d, or with an error when ctx ends.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"time"
+
+	"cloudlets/images/pause"
 )
 
 // lease is an address with the time for which it may be used.
@@ -78,7 +80,7 @@ func (k keeper[L]) regain(ctx context.Context) (none L, failed error) {
 		if ctx.Err() == nil {
 			k.log.Warn("there is no address yet; asking again", "interface", k.name, "error", err)
 		}
-		if stopped := wait(ctx, time.Second); stopped != nil {
+		if stopped := pause.For(ctx, time.Second); stopped != nil {
 			return none, err
 		}
 	}
@@ -89,7 +91,7 @@ func (k keeper[L]) regain(ctx context.Context) (none L, failed error) {
 // the lease ends, when a server refuses, or when ctx ends.
 func (k keeper[L]) extend(ctx context.Context, held L) (none L, failed error) {
 	t1, t2, end := held.times()
-	if err := wait(ctx, time.Until(t1)); err != nil {
+	if err := pause.For(ctx, time.Until(t1)); err != nil {
 		return none, err
 	}
 	next, err := k.extendUntil(ctx, held, t2, false)
@@ -110,7 +112,7 @@ func (k keeper[L]) extendUntil(ctx context.Context, held L, limit time.Time, reb
 		}
 		k.log.Warn("the lease is not extended yet; asking again", "interface", k.name, "error", err)
 		left := time.Until(limit)
-		if err := wait(ctx, min(left, max(left/2, askAgain))); err != nil {
+		if err := pause.For(ctx, min(left, max(left/2, askAgain))); err != nil {
 			return none, err
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/web/sse"
 )
@@ -41,7 +41,9 @@ func (c *Client) Follow(ctx context.Context, machine string, after uint64, visit
 		if refused || !f.begun || tries >= maxTries {
 			return err
 		}
-		pause(ctx, c.again)
+		if err := pause.For(ctx, c.again); err != nil {
+			return err
+		}
 	}
 }
 
@@ -114,14 +116,4 @@ func (f *follower) take(m sse.Message) error {
 		return &finalError{err}
 	}
 	return nil
-}
-
-// pause waits for d, or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }

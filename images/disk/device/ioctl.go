@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"cloudlets/images/pause"
 )
 
 // getDiskSequence is BLKGETDISKSEQ of include/uapi/linux/fs.h.
@@ -75,10 +77,8 @@ func readTable(ctx context.Context, f *os.File) error {
 		case !errors.Is(err, unix.EBUSY) || try == readTableTries:
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(readTablePause):
+		if err := pause.For(ctx, readTablePause); err != nil {
+			return err
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/wire"
 )
@@ -60,7 +61,7 @@ func (c *Client) askAt(ctx context.Context, path string) (wire.Params, string, e
 			return params, answer.Order, err
 		}
 		c.log.Info("the server says to ask again", "reason", provision.Cut(answer.Again, MaxReason))
-		if err := Pause(ctx, againPause); err != nil {
+		if err := pause.For(ctx, againPause); err != nil {
 			return wire.Params{}, "", err
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"cloudlets/images/bytesize"
+	"cloudlets/images/pause"
 	"cloudlets/images/retryafter"
 	"cloudlets/provision"
 	"cloudlets/provision/failover"
@@ -215,7 +216,7 @@ func (c *Client) retry(ctx context.Context, try func() ([]byte, error)) ([]byte,
 			return answer, err
 		}
 		c.log.Warn("the server did not answer; asking again", "error", err)
-		if stopped := Pause(ctx, fitting(ctx, max(wait, askedPause(err)))); stopped != nil {
+		if stopped := pause.For(ctx, fitting(ctx, max(wait, askedPause(err)))); stopped != nil {
 			return nil, fmt.Errorf("gave up asking the server: %w: %w", stopped, err)
 		}
 	}
@@ -249,12 +250,12 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 
 // fitting is a pause that leaves time for another request before ctx ends, unless there is
 // none left.
-func fitting(ctx context.Context, pause time.Duration) time.Duration {
+func fitting(ctx context.Context, wait time.Duration) time.Duration {
 	end, bounded := ctx.Deadline()
 	if left := time.Until(end) - lastTry; bounded && left > 0 {
-		return min(pause, left)
+		return min(wait, left)
 	}
-	return pause
+	return wait
 }
 
 // busyError is the error of a request that may be sent again. after is how long the server
@@ -297,14 +298,4 @@ func judge(response *http.Response, text string) error {
 		return Refusal{err.Error()}
 	}
 	return Refusal{text}
-}
-
-// Pause waits between two requests: it returns after d, or with an error when ctx ends.
-func Pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }

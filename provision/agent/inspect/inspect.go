@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/agent/client"
 	"cloudlets/provision/hardware"
@@ -54,7 +55,7 @@ func Run(ctx context.Context, params wire.Params, server *client.Client, disks f
 		return fmt.Errorf("look at the hardware: %w", err)
 	}
 	i := inspector{
-		params: params, server: server, pause: client.Pause, say: say, heard: listenLLDP(ctx, log),
+		params: params, server: server, pause: pause.For, say: say, heard: listenLLDP(ctx, log),
 		look: func(n map[string]neighbour) (provision.Inspection, error) {
 			return inspection(sys, "/proc/cpuinfo", inventory, n), nil
 		},

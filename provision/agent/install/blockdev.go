@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
-	"cloudlets/provision/agent/client"
 	"cloudlets/provision/hardware"
 )
 
@@ -74,7 +74,7 @@ func waitForPartition(ctx context.Context, name string, number int) (string, err
 		if _, err := os.Stat(device); err == nil {
 			return device, nil
 		}
-		if err := client.Pause(ctx, 20*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 20*time.Millisecond); err != nil {
 			return "", fmt.Errorf("wait for the kernel to make the device %s: %w", device, err)
 		}
 	}

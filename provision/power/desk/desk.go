@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/power"
 )
@@ -317,7 +318,7 @@ func (d *Desk) shutDown(waiting context.Context, c power.Controller, state power
 	defer cancel()
 	var problem error
 	for {
-		if err := pause(limit, lookAgain); err != nil {
+		if pause.For(limit, lookAgain) != nil {
 			break
 		}
 		state, err := d.state(d.base, c)
@@ -346,18 +347,7 @@ func (d *Desk) waitToSwitchOn(ctx context.Context) error {
 	}
 	d.nextOn = at.Add(d.Stagger())
 	d.mu.Unlock()
-	return pause(ctx, at.Sub(now))
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return pause.For(ctx, at.Sub(now))
 }
 
 func (d *Desk) state(ctx context.Context, c power.Controller) (state power.State, err error) {

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/power"
 )
@@ -44,7 +45,7 @@ func (b blade) Do(ctx context.Context, action power.Action) error {
 	}
 	b.calls = append(b.calls, fmt.Sprintf("%v %s %s", time.Since(b.began), b.mac, action))
 	b.mu.Unlock()
-	err := pause(ctx, b.slow)
+	err := pause.For(ctx, b.slow)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.talking--

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision/power"
 )
 
@@ -21,7 +22,7 @@ const port = 9
 // forgotten the machine's port.
 const (
 	repeats = 3
-	pause   = 100 * time.Millisecond
+	between = 100 * time.Millisecond
 )
 
 // Link is a network on which packets are sent.
@@ -56,10 +57,8 @@ func (c *Controller) Do(ctx context.Context, action power.Action) error {
 	}
 	for i := range repeats {
 		if i > 0 {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(pause):
+			if err := pause.For(ctx, between); err != nil {
+				return err
 			}
 		}
 		if err := c.send(ctx, links); err != nil {

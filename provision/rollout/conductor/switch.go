@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision"
 	"cloudlets/provision/rollout"
 	"cloudlets/provision/rollout/book"
@@ -37,10 +38,7 @@ func (c *Conductor) switchOn(ctx context.Context, name string, spec *provision.S
 		t, err := c.take(ctx, name, spec, mac, by, step, t)
 		if err != nil && ctx.Err() == nil {
 			c.Log.Error("the switching of a machine of a roll-out is not noted yet", "rollout", name, "machine", mac, "error", err)
-			select { // the store does not answer
-			case <-ctx.Done():
-			case <-time.After(retryAfter):
-			}
+			_ = pause.For(ctx, retryAfter) // the store does not answer; at the end nothing is left to do
 		}
 		c.mu.Lock()
 		delete(c.switching, mac)

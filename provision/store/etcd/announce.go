@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision/store"
 )
 
@@ -154,7 +155,7 @@ func (s *Store) keepAnnounced(ctx context.Context) error {
 		case <-session.Done():
 		}
 		for err := s.announceAgain(ctx); err != nil; err = s.announceAgain(ctx) {
-			if err := sleep(ctx, retryPause); err != nil {
+			if err := pause.For(ctx, retryPause); err != nil {
 				return nil
 			}
 		}

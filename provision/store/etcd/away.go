@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision/store"
 )
 
@@ -82,7 +83,7 @@ func (s *Store) repeat(ctx context.Context, request func(context.Context) error)
 				return err
 			}
 			s.outage.suspect()
-			if sleep(bounded, repeatPause) != nil || s.ready(bounded) != nil {
+			if pause.For(bounded, repeatPause) != nil || s.ready(bounded) != nil {
 				return err
 			}
 		}
@@ -99,7 +100,7 @@ func (s *Store) probe(ctx context.Context) error {
 		}
 		for err := s.ask(ctx); err != nil && ctx.Err() == nil; err = s.ask(ctx) {
 			s.went(err)
-			if err := sleep(ctx, retryPause); err != nil {
+			if err := pause.For(ctx, retryPause); err != nil {
 				return nil
 			}
 		}

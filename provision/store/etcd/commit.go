@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision/store"
 )
 
@@ -34,7 +35,7 @@ func (s *Store) Update(ctx context.Context, write func(store.Tx) error) error {
 // update runs a transaction until it is committed, and returns the revision that
 // it made, or 0 if it changed nothing.
 func (s *Store) update(ctx context.Context, write func(store.Tx) error) (revision int64, err error) {
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+	for wait := firstPause; ; wait = min(2*wait, lastPause) {
 		if err := s.ready(ctx); err != nil {
 			return 0, err
 		}
@@ -50,7 +51,7 @@ func (s *Store) update(ctx context.Context, write func(store.Tx) error) (revisio
 			return 0, err
 		}
 		// Another server was first. A random pause lets one of several win.
-		if err := sleep(ctx, rand.N(pause)); err != nil {
+		if err := pause.For(ctx, rand.N(wait)); err != nil {
 			return 0, err
 		}
 	}

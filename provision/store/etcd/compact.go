@@ -7,6 +7,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision/store"
 )
 
@@ -37,7 +38,7 @@ type compactMark struct {
 // compact cuts the history from time to time, until ctx ends. It is no loss if it
 // fails: a later time cuts more.
 func (s *Store) compact(ctx context.Context) error {
-	for sleep(ctx, compactEvery/4) == nil {
+	for pause.For(ctx, compactEvery/4) == nil {
 		revision, err := s.mark(ctx, time.Now())
 		if err != nil || revision == 0 {
 			continue

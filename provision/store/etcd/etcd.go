@@ -33,6 +33,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision/store"
 )
 
@@ -147,7 +148,7 @@ func (s *Store) begin(ctx context.Context) (revision int64, err error) {
 			return 0, err
 		}
 		said.Do(func() { s.log.Warn("etcd does not answer; waiting for it", "error", err) })
-		if err := sleep(ctx, retryPause); err != nil {
+		if err := pause.For(ctx, retryPause); err != nil {
 			return 0, err
 		}
 	}
@@ -196,16 +197,4 @@ func (s *Store) key(bucket, key string) string { return s.prefix + bucket + "/" 
 func (s *Store) split(key string) (bucket, rest string) {
 	bucket, rest, _ = strings.Cut(strings.TrimPrefix(key, s.prefix), "/")
 	return bucket, rest
-}
-
-// sleep waits for d, or returns the error of ctx when that ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"cloudlets/images/pause"
 	"cloudlets/provision/store"
 )
 
@@ -89,7 +90,7 @@ func (s *Store) watch(ctx context.Context) error {
 		if err := s.watchOnce(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("following etcd was broken off; going on", "error", err)
 			s.outage.suspect()
-			if err := sleep(ctx, retryPause); err != nil {
+			if err := pause.For(ctx, retryPause); err != nil {
 				return nil
 			}
 		}

@@ -17,8 +17,8 @@ import (
 	"cloudlets/cmd/cloudlets/printing"
 	"cloudlets/images/disk"
 	"cloudlets/images/disk/device"
+	"cloudlets/images/pause"
 	"cloudlets/images/target"
-	"cloudlets/provision/agent/client"
 	"cloudlets/provision/preinit"
 	"cloudlets/provision/trial"
 )
@@ -98,7 +98,7 @@ func lockDevice(ctx context.Context, file *os.File) error {
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return err
 		}
-		if client.Pause(ctx, 100*time.Millisecond) != nil {
+		if pause.For(ctx, 100*time.Millisecond) != nil {
 			return err
 		}
 	}
