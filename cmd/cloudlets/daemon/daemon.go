@@ -22,6 +22,7 @@ import (
 
 	"cloudlets/dhcp/advertise"
 	"cloudlets/dhcp/ifwatch"
+	"cloudlets/dhcp/serving"
 	v4 "cloudlets/dhcp/v4"
 	v6 "cloudlets/dhcp/v6"
 	"cloudlets/httpboot"
@@ -76,8 +77,8 @@ type Daemon struct {
 	places       places // where the networks are served now
 	notifySocket string // where systemd waits for messages, or ""
 	started      time.Time
-	ready        chan struct{} // closed when all sockets are open
-	refused      throttle      // of warnings about connections
+	ready        chan struct{}    // closed when all sockets are open
+	refused      serving.Throttle // of warnings about connections
 	dhcp         atomic.Pointer[v4.Listener]
 	dhcpv6       atomic.Pointer[v6.Listener]
 

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -145,26 +144,10 @@ func (d *Daemon) listenBoot(ctx context.Context, what, listen string, bound func
 // many gets an answer.
 func (d *Daemon) limited(l net.Listener, answer string) net.Listener {
 	return httpserver.Limit(l, httpserver.Limits{Answer: answer, Total: httpserver.MaxConnections, PerSource: httpserver.MaxPerSource, Write: httpserver.WriteTimeout, Known: d.chain.KnowsHost, Refused: func(source netip.Addr) {
-		if d.refused.pass(time.Now()) {
+		if d.refused.Pass(time.Now()) {
 			d.Log.Warn("too many connections are open, so some are refused; this one came from", "address", source, "listening", l.Addr())
 		}
 	}})
-}
-
-// throttle lets a warning pass once a minute.
-type throttle struct {
-	mu   sync.Mutex
-	last time.Time
-}
-
-func (t *throttle) pass(now time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if now.Sub(t.last) < time.Minute {
-		return false
-	}
-	t.last = now
-	return true
 }
 
 // listenAPI opens the socket of the command line, which only root may open.
