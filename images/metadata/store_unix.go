@@ -21,7 +21,7 @@ func openText(dir string) (*os.File, error) {
 		return nil, err
 	}
 	defer folder.Close()
-	return openAt(folder, "metadata", 0)
+	return OpenAt(folder, "metadata", 0)
 }
 
 // openFolder opens the folder /.cloudlet of an image.
@@ -31,13 +31,13 @@ func openFolder(dir string) (*os.File, error) {
 		return nil, err
 	}
 	defer root.Close()
-	return openAt(root, images.Dir[1:], unix.O_DIRECTORY)
+	return OpenAt(root, images.Dir[1:], unix.O_DIRECTORY)
 }
 
-// openAt opens the file called name in a folder for reading. A symbolic link is an
+// OpenAt opens the file called name in a folder for reading. A symbolic link is an
 // error. It retries when a signal interrupts the call, since the Go runtime sends
 // signals to itself.
-func openAt(folder *os.File, name string, flags int) (*os.File, error) {
+func OpenAt(folder *os.File, name string, flags int) (*os.File, error) {
 	for {
 		fd, err := unix.Openat(int(folder.Fd()), name, flags|unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		if err == nil {

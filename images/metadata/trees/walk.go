@@ -78,7 +78,7 @@ func (w *walker) child(ctx context.Context, dir *os.File, name, p string) error 
 	case unix.S_IFSOCK:
 		return nil
 	case unix.S_IFDIR:
-		inner, err := openAt(dir, name, unix.O_DIRECTORY)
+		inner, err := metadata.OpenAt(dir, name, unix.O_DIRECTORY)
 		if err != nil {
 			return fmt.Errorf("open %s: %w", p, err)
 		}
@@ -95,21 +95,6 @@ func sortedNames(dir *os.File, p string) ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, nil
-}
-
-// openAt opens the file called name in a directory for reading. A symbolic link
-// is an error. It retries when a signal interrupts the call, since the Go
-// runtime sends signals to itself.
-func openAt(dir *os.File, name string, flags int) (*os.File, error) {
-	for {
-		fd, err := unix.Openat(int(dir.Fd()), name, flags|unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-		if err == nil {
-			return os.NewFile(uintptr(fd), name), nil
-		}
-		if err != unix.EINTR {
-			return nil, err
-		}
-	}
 }
 
 // entryOf converts the kernel's description of a file to an entry, without the
