@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime"
 	"sync"
 	"time"
 
@@ -56,20 +55,11 @@ type Stats struct {
 const (
 	// maxRefetch is how often a damaged frame is fetched again.
 	maxRefetch = 3
-	minWorkers = 2
-	maxWorkers = 8
 	// queueFrames is how many frames may wait for a worker. Together with
-	// maxWorkers it bounds the memory, because a frame is only slightly larger
+	// [rootfs.MaxWorkers] it bounds the memory, because a frame is only slightly larger
 	// than FrameSize.
 	queueFrames = 8
 )
-
-func workersOr(n int) int {
-	if n > 0 {
-		return n
-	}
-	return min(max(runtime.GOMAXPROCS(0), minWorkers), maxWorkers)
-}
 
 // Extract writes the files of a pack into dir, the existing root of a fresh
 // filesystem. It streams all frames in order with one request. Workers check
@@ -120,9 +110,9 @@ type delivery struct {
 }
 
 func newExtractor(src Ranger, toc *TOC, dir string, opt ExtractOptions) (*extractor, error) {
-	n := workersOr(opt.Workers)
+	n := rootfs.Workers(opt.Workers)
 	if opt.Store != nil && opt.Workers == 0 {
-		n = maxWorkers // they wait for the disk
+		n = rootfs.MaxWorkers // they wait for the disk
 	}
 	dec, err := newDecoder(n)
 	if err != nil {

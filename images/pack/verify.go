@@ -48,7 +48,7 @@ func Verify(ctx context.Context, toc *TOC, dir string, opt VerifyOptions) error 
 		defer close(next)
 		return v.list(gctx, next)
 	})
-	for range workersOr(opt.Workers) {
+	for range rootfs.Workers(opt.Workers) {
 		g.Go(func() error { return v.work(gctx, next) })
 	}
 	if err := g.Wait(); err != nil {

@@ -77,9 +77,11 @@ func write(ctx context.Context, dir string, src images.Source, opt Options) (Rep
 	return report, nil
 }
 
+// MaxWorkers is the largest number of workers unless the caller says how many.
+const MaxWorkers = 8
+
 const (
 	minWorkers = 2
-	maxWorkers = 8
 	// smallFile is the largest number of bytes that a worker writes at once.
 	// Longer files go from the source to the disk in pieces of this size.
 	smallFile = 1 << 20
@@ -87,11 +89,13 @@ const (
 	spareBuffers = 6
 )
 
-func workersOr(n int) int {
+// Workers is how many workers write or read the files of a root filesystem: n, or if that
+// is 0 one for each CPU, but at least minWorkers and at most [MaxWorkers].
+func Workers(n int) int {
 	if n > 0 {
 		return n
 	}
-	return min(max(runtime.GOMAXPROCS(0), minWorkers), maxWorkers)
+	return min(max(runtime.GOMAXPROCS(0), minWorkers), MaxWorkers)
 }
 
 // job is a small file that waits for a worker.
@@ -126,7 +130,7 @@ func fill(ctx context.Context, dir string, src images.Source, opt Options) (Repo
 		return Report{}, err
 	}
 	defer root.Close()
-	n := workersOr(opt.Workers)
+	n := Workers(opt.Workers)
 	w := &writer{
 		root: root, dirs: root.Dirs(), opt: opt, unprivileged: !privileged(),
 		jobs: make(chan job, spareBuffers), free: make(chan []byte, spareBuffers+n),
