@@ -2,6 +2,7 @@ package serving
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -35,6 +36,18 @@ type Link interface {
 	// Serve answers until ctx ends or the interface changes, and closes the
 	// sockets. changed tells of changes. An error ends the server.
 	Serve(ctx context.Context, changed <-chan struct{}) error
+}
+
+type notThere struct{ error }
+
+// NotThere marks the error of an interface that is absent, or has no address yet. It may
+// come.
+func NotThere(err error) error { return notThere{err} }
+
+// IsNotThere says whether an error is of an interface that may come.
+func IsNotThere(err error) bool {
+	_, is := errors.AsType[notThere](err)
+	return is
 }
 
 // KeepUp serves an interface until ctx ends, and waits for it while it is not there.

@@ -1,12 +1,12 @@
 package v4
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 
 	"cloudlets/dhcp"
+	"cloudlets/dhcp/serving"
 )
 
 // Interface is a network interface to serve on.
@@ -23,20 +23,11 @@ type Interface struct {
 	Network dhcp.Network
 }
 
-// notThere is the error of an interface that is absent, or has no address yet. It
-// may come.
-type notThere struct{ error }
-
-func isNotThere(err error) bool {
-	_, is := errors.AsType[notThere](err)
-	return is
-}
-
 // resolve fills in the fields that are empty, from the interface's addresses.
 func (i Interface) resolve(addrs []netip.Prefix) (Interface, netip.Prefix, error) {
 	own, ok := i.ownAddress(addrs)
 	if !ok {
-		return i, own, notThere{fmt.Errorf("the interface has no IPv4 address that fits: give it one, with ip addr add ADDRESS/BITS dev %s", i.Name)}
+		return i, own, serving.NotThere(fmt.Errorf("the interface has no IPv4 address that fits: give it one, with ip addr add ADDRESS/BITS dev %s", i.Name))
 	}
 	i.Addr = own.Addr()
 	if !i.Network.Subnet.IsValid() {

@@ -31,13 +31,13 @@ type linkState struct {
 	addrs []netip.Prefix
 }
 
-// Open opens the sockets of the interface as it is now. The error is a [notThere]
+// Open opens the sockets of the interface as it is now. The error is a [serving.NotThere]
 // if that may come to be possible without a person.
 func (k *link) Open(ctx context.Context) error {
 	s := k.listener.server
 	state, err := s.system.look(k.config.Name)
 	if err != nil {
-		return notThere{err}
+		return serving.NotThere(err)
 	}
 	i, own, err := k.config.resolve(state.addrs)
 	if err != nil {

@@ -126,7 +126,7 @@ func (l *Listener) openLinks(ctx context.Context) error {
 			continue
 		}
 		err = fmt.Errorf("listen for DHCP on %s: %w", i.Name, err)
-		if !isNotThere(err) {
+		if !serving.IsNotThere(err) {
 			return err
 		}
 		absent = append(absent, err)

@@ -75,7 +75,7 @@ func (l *Listener) openLinks(ctx context.Context) error {
 		if err == nil {
 			continue
 		}
-		if err = fmt.Errorf("listen for DHCPv6 on %s: %w", k.iface.Name, err); !isNotThere(err) {
+		if err = fmt.Errorf("listen for DHCPv6 on %s: %w", k.iface.Name, err); !serving.IsNotThere(err) {
 			return err
 		}
 		absent = append(absent, err)

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
+
+	"cloudlets/dhcp/serving"
 )
 
 // The groups to which clients and relay agents send (RFC 8415, 7.1).
@@ -45,29 +47,20 @@ type state struct {
 }
 
 // look finds an interface and the server's own address there. The error is a
-// [notThere].
+// [serving.NotThere].
 func look(name string, subnet netip.Prefix) (state, error) {
 	iface, err := net.InterfaceByName(name)
 	if err != nil {
-		return state{}, notThere{err}
+		return state{}, serving.NotThere(err)
 	}
 	addrs, err := iface.Addrs()
 	if err != nil {
-		return state{}, notThere{err}
+		return state{}, serving.NotThere(err)
 	}
 	for _, a := range addrs {
 		if p, err := netip.ParsePrefix(a.String()); err == nil && subnet.Contains(p.Addr()) {
 			return state{iface, p.Addr()}, nil
 		}
 	}
-	return state{}, notThere{fmt.Errorf("the interface has no address in %s: give it one, with ip addr add ADDRESS/%d dev %s", subnet, subnet.Bits(), name)}
-}
-
-// notThere is the error of an interface that is absent, or has no address yet. It may
-// come.
-type notThere struct{ error }
-
-func isNotThere(err error) bool {
-	_, is := errors.AsType[notThere](err)
-	return is
+	return state{}, serving.NotThere(fmt.Errorf("the interface has no address in %s: give it one, with ip addr add ADDRESS/%d dev %s", subnet, subnet.Bits(), name))
 }
