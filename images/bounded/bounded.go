@@ -4,6 +4,7 @@ package bounded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -46,6 +47,14 @@ func (b *SizeReader) Read(p []byte) (int, error) {
 		return n, TooLarge(b.max)
 	}
 	return n, err
+}
+
+// NoEOF turns io.EOF into io.ErrUnexpectedEOF, for a reader that must have more.
+func NoEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // TooLarge says that an image unpacks to more than max bytes, and what allows

@@ -183,7 +183,7 @@ func (l *download) try(ctx context.Context) error {
 			return failed
 		}
 		if err != nil && l.at < l.layer.Size {
-			return errors.Join(fmt.Errorf("it broke off after %d of %d bytes: %w", l.at, l.layer.Size, noEOF(err)), context.Cause(ctx))
+			return errors.Join(fmt.Errorf("it broke off after %d of %d bytes: %w", l.at, l.layer.Size, bounded.NoEOF(err)), context.Cause(ctx))
 		}
 	}
 	return nil
@@ -200,13 +200,6 @@ func (l *download) write(p []byte) error {
 	l.at += int64(len(p))
 	l.count.add(int64(len(p)))
 	return nil
-}
-
-func noEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 // mayHelp reports whether another try may help against an error.

@@ -1,9 +1,6 @@
 package ext4
 
 import (
-	"errors"
-	"io"
-
 	"cloudlets/images/disk/sparse"
 )
 
@@ -18,12 +15,4 @@ func segments(data []sparse.Extent) []segment {
 		list[i] = segment{x.Offset / blockSize, ceilDiv(x.Length, blockSize)}
 	}
 	return list
-}
-
-// noEOF turns an early io.EOF into io.ErrUnexpectedEOF.
-func noEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"cloudlets/images/bounded"
 	"cloudlets/images/disk/sparse"
 )
 
@@ -71,7 +72,7 @@ func (o *output) read(r io.Reader, size int64) error {
 		room := o.room()
 		part := room[:min(int64(len(room)), size)]
 		if _, err := io.ReadFull(r, part); err != nil {
-			return noEOF(err)
+			return bounded.NoEOF(err)
 		}
 		size -= int64(len(part))
 		padded := (len(part) + blockSize - 1) &^ (blockSize - 1)

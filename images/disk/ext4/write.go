@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"cloudlets/images"
+	"cloudlets/images/bounded"
 	"cloudlets/images/disk/sparse"
 )
 
@@ -367,7 +368,7 @@ func (e *emitter) hole(r io.Reader, size int64) error {
 		}
 		part := e.scratch[:min(size, sparse.HoleSize)]
 		if _, err := io.ReadFull(r, part); err != nil {
-			return changedIfShort(noEOF(err))
+			return changedIfShort(bounded.NoEOF(err))
 		}
 		if !sparse.IsZero(part) {
 			return ErrChanged

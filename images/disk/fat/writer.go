@@ -3,9 +3,10 @@ package fat
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
+
+	"cloudlets/images/bounded"
 )
 
 // chunk is the size in bytes of a write. It is a multiple of every cluster size.
@@ -87,7 +88,7 @@ func (w *writer) content(n *node) (err error) {
 	for left := n.file.Size; left > 0; {
 		part := min(left, chunk)
 		if _, err := io.ReadFull(r, w.buf[:part]); err != nil {
-			return fmt.Errorf("write FAT filesystem: read %s, %d of its %d bytes missing: %w", n.file.Path, left, n.file.Size, noEOF(err))
+			return fmt.Errorf("write FAT filesystem: read %s, %d of its %d bytes missing: %w", n.file.Path, left, n.file.Size, bounded.NoEOF(err))
 		}
 		padded := ceilDiv(part, w.plan.cluster) * w.plan.cluster
 		clear(w.buf[part:padded])
@@ -110,14 +111,6 @@ func expectEnd(r io.Reader, f File) error {
 		return fmt.Errorf("write FAT filesystem: read %s: %w", f.Path, err)
 	}
 	return nil
-}
-
-// noEOF turns an early io.EOF into io.ErrUnexpectedEOF.
-func noEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 // tables writes both file allocation tables completely, because unused entries
