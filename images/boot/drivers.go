@@ -25,7 +25,7 @@ func CheckDrivers(t images.Tree, k Kernel, where string, drivers ...string) erro
 	}
 	var missing []string
 	for _, d := range drivers {
-		if !have[driverName(d)] {
+		if !have[ModuleName(d)] {
 			missing = append(missing, d)
 		}
 	}
@@ -90,14 +90,15 @@ func addDrivers(t images.Tree, file string, have map[string]bool) error {
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		name, _, _ := strings.Cut(lines.Text(), ":")
-		have[driverName(path.Base(name))] = true
+		have[ModuleName(name)] = true
 	}
 	return lines.Err()
 }
 
-// driverName returns a driver's name without its file's ending. It replaces
-// "-" by "_", because both mean the same in such a name.
-func driverName(file string) string {
-	name, _, _ := strings.Cut(file, ".ko")
+// ModuleName returns a module's name in /proc/modules, e.g. "virtio_net" for
+// "virtio-net" or "kernel/drivers/net/virtio_net.ko.xz". In the names of modules "-" and
+// "_" mean the same.
+func ModuleName(file string) string {
+	name, _, _ := strings.Cut(path.Base(file), ".ko")
 	return strings.ReplaceAll(name, "-", "_")
 }

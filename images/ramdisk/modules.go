@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 )
 
 // A class is a reason for a kernel module to be in the RAM disk.
@@ -214,7 +215,7 @@ func (s *moduleSet) addDep(line string) {
 		return
 	}
 	s.deps[module] = strings.Fields(deps)
-	s.byName[moduleName(module)] = module
+	s.byName[boot.ModuleName(module)] = module
 }
 
 // addSoft adds a line "softdep btrfs pre: crc32c xxhash64 post: x".
@@ -223,10 +224,10 @@ func (s *moduleSet) addSoft(line string) {
 	if len(words) < 3 || words[0] != "softdep" {
 		return
 	}
-	name := moduleName(words[1])
+	name := boot.ModuleName(words[1])
 	for _, word := range words[2:] {
 		if !strings.HasSuffix(word, ":") {
-			s.soft[name] = append(s.soft[name], moduleName(word))
+			s.soft[name] = append(s.soft[name], boot.ModuleName(word))
 		}
 	}
 }
@@ -236,8 +237,8 @@ func (s *moduleSet) addSoft(line string) {
 func (s *moduleSet) addAlias(line string) {
 	words := strings.Fields(line)
 	if len(words) == 3 && words[0] == "alias" && !strings.ContainsAny(words[1], "*?[") {
-		name := moduleName(words[1])
-		s.alias[name] = append(s.alias[name], moduleName(words[2]))
+		name := boot.ModuleName(words[1])
+		s.alias[name] = append(s.alias[name], boot.ModuleName(words[2]))
 	}
 }
 
@@ -249,13 +250,6 @@ func (s *moduleSet) named(name string) (modules []string) {
 		}
 	}
 	return modules
-}
-
-// moduleName returns a module's name in /proc/modules, e.g. "virtio_net" for
-// "kernel/drivers/net/virtio_net.ko.xz".
-func moduleName(module string) string {
-	name, _, _ := strings.Cut(path.Base(module), ".ko")
-	return strings.ReplaceAll(name, "-", "_")
 }
 
 // choose returns the sorted modules that may be needed and all their dependencies. It
@@ -289,7 +283,7 @@ func (s *moduleSet) take(module string, chosen map[string]bool) {
 	for _, dep := range s.deps[module] {
 		s.take(dep, chosen)
 	}
-	for _, name := range s.soft[moduleName(module)] {
+	for _, name := range s.soft[boot.ModuleName(module)] {
 		for _, dep := range s.named(name) {
 			s.take(dep, chosen)
 		}
@@ -309,12 +303,12 @@ func stripCompression(module string) string {
 func aliasesOf(index []byte, chosen []string) []byte {
 	names := map[string]bool{}
 	for _, module := range chosen {
-		names[moduleName(module)] = true
+		names[boot.ModuleName(module)] = true
 	}
 	var kept []byte
 	for line := range bytes.Lines(index) {
 		words := bytes.Fields(line)
-		if len(words) == 3 && names[moduleName(string(words[2]))] {
+		if len(words) == 3 && names[boot.ModuleName(string(words[2]))] {
 			kept = append(kept, line...)
 		}
 	}

@@ -3,10 +3,10 @@ package ramdisk
 import (
 	"fmt"
 	"maps"
-	"path"
 	"strings"
 
 	"cloudlets/images"
+	"cloudlets/images/boot"
 )
 
 // Purpose is the reason for which a machine boots a RAM disk.
@@ -86,7 +86,7 @@ func (s *moduleSet) offers(name string) bool {
 		return true
 	}
 	for file := range s.builtin {
-		if moduleName(path.Base(file)) == name {
+		if boot.ModuleName(file) == name {
 			return true
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"cloudlets/images/boot"
 )
 
 // index is the content of the modules.* files of one kernel version: its modules,
@@ -45,7 +47,7 @@ func (x *index) read(dir string) error {
 func (x *index) addDep(line string) {
 	if module, deps, ok := strings.Cut(line, ":"); ok {
 		x.deps[module] = strings.Fields(deps)
-		x.byName[moduleName(module)] = module
+		x.byName[boot.ModuleName(module)] = module
 	}
 }
 
@@ -54,7 +56,7 @@ func (x *index) addAlias(line string) {
 	if len(words) != 3 || words[0] != "alias" {
 		return
 	}
-	pattern, module := plainAlias(words[1]), moduleName(words[2])
+	pattern, module := plainAlias(words[1]), boot.ModuleName(words[2])
 	x.aliases = append(x.aliases, alias{pattern, module})
 	if !strings.ContainsAny(pattern, "*?[") {
 		x.plain[pattern] = append(x.plain[pattern], module)
@@ -81,12 +83,12 @@ func (x *index) addSoft(line string) {
 	if len(words) < 4 || words[0] != "softdep" {
 		return
 	}
-	pre, name := false, moduleName(words[1])
+	pre, name := false, boot.ModuleName(words[1])
 	for _, word := range words[2:] {
 		if strings.HasSuffix(word, ":") {
 			pre = word == "pre:"
 		} else if pre {
-			x.soft[name] = append(x.soft[name], moduleName(word))
+			x.soft[name] = append(x.soft[name], boot.ModuleName(word))
 		}
 	}
 }
@@ -149,7 +151,7 @@ func (x *index) order(module string, done map[string]bool) []string {
 	}
 	done[module] = true
 	var list []string
-	for _, name := range x.soft[moduleName(module)] {
+	for _, name := range x.soft[boot.ModuleName(module)] {
 		for _, dep := range x.named(name) {
 			list = append(list, x.order(dep, done)...)
 		}
@@ -159,12 +161,6 @@ func (x *index) order(module string, done map[string]bool) []string {
 		list = append(list, x.order(dep, done)...)
 	}
 	return append(list, module)
-}
-
-// moduleName returns the kernel's name of a module, which has underscores instead
-// of dashes.
-func moduleName(module string) string {
-	return strings.ReplaceAll(strings.TrimSuffix(path.Base(module), ".ko"), "-", "_")
 }
 
 func eachLine(file string, line func(string)) error {

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"cloudlets/images/boot"
 )
 
 // maxRounds bounds how often the devices are searched again. The driver of a bus
@@ -84,7 +86,7 @@ func (m *Loader) LoadNew(ctx context.Context) (int, error) {
 // LoadNamed loads a module by its name. It is no error if there is no such module:
 // it may be built into the kernel, and if not, whatever needs it will fail.
 func (m *Loader) LoadNamed(name string) {
-	if module, ok := m.byName[moduleName(name)]; ok {
+	if module, ok := m.byName[boot.ModuleName(name)]; ok {
 		m.load(module)
 	}
 }
@@ -101,7 +103,7 @@ func (m *Loader) load(module string) int {
 			continue
 		}
 		if err != nil && !errors.Is(err, unix.EEXIST) {
-			m.Log.Warn("a driver did not load", "module", moduleName(file), "error", err)
+			m.Log.Warn("a driver did not load", "module", boot.ModuleName(file), "error", err)
 			continue
 		}
 		loaded++

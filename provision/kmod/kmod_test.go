@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cloudlets/images/boot"
 )
 
 func indexOf(deps, aliases, soft string) *index {
@@ -88,7 +90,7 @@ func TestModulesAreLoadedAfterWhatTheyNeed(t *testing.T) {
 	} {
 		var names []string
 		for _, file := range x.order(module, map[string]bool{}) {
-			names = append(names, moduleName(file))
+			names = append(names, boot.ModuleName(file))
 		}
 		if got := strings.Join(names, " "); got != want {
 			t.Errorf("%s: the order is %s, want %s", module, got, want)
@@ -130,7 +132,7 @@ func fakeModules(t *testing.T) (m *Loader, loaded *[]string) {
 		done: map[string]bool{}, Log: slog.New(slog.DiscardHandler),
 	}
 	m.insert = func(file string) error {
-		*loaded = append(*loaded, moduleName(file))
+		*loaded = append(*loaded, boot.ModuleName(file))
 		return nil
 	}
 	return m, loaded
@@ -141,7 +143,7 @@ func TestDriversOfDevicesThatAppearLaterAreLoaded(t *testing.T) {
 	write(t, m.devices, "pci0/0000:00:04.0/modalias", []byte("pci:v00008086d000010D3sv0sd0bc0sc0i0\n"), 0o444)
 	insert := m.insert
 	m.insert = func(file string) error { // the driver finds a bus with a device on it
-		if moduleName(file) == "e1000e" {
+		if boot.ModuleName(file) == "e1000e" {
 			write(t, m.devices, "pci0/virtio0/modalias", []byte("virtio:d00000001v00001AF4\n"), 0o444)
 		}
 		return insert(file)
@@ -161,7 +163,7 @@ func TestADriverThatFailsDoesNotStopTheOthers(t *testing.T) {
 	m, loaded := fakeModules(t)
 	insert := m.insert
 	m.insert = func(file string) error {
-		switch moduleName(file) {
+		switch boot.ModuleName(file) {
 		case "failover":
 			return unix.ENOEXEC
 		case "virtio":
