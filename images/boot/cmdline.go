@@ -1,6 +1,9 @@
 package boot
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // InitWord names the first program on a kernel's command line. Without it the
 // kernel starts [DefaultInit].
@@ -19,8 +22,13 @@ func JoinWords(parts ...string) string {
 		words, rest := SplitWords(part)
 		kernel, init = append(kernel, words...), append(init, rest...)
 	}
+	return joinSplit(kernel, init)
+}
+
+// joinSplit is the inverse of [SplitWords].
+func joinSplit(kernel, init []string) string {
 	if len(init) > 0 {
-		kernel = append(append(kernel, endOfKernelWords), init...)
+		kernel = slices.Concat(kernel, []string{endOfKernelWords}, init)
 	}
 	return strings.Join(kernel, " ")
 }
@@ -66,5 +74,5 @@ func StartBy(line, program string) (changed, named string) {
 	if program != DefaultInit {
 		kept = append(kept, InitWord+program)
 	}
-	return JoinWords(strings.Join(kept, " "), strings.Join(append([]string{endOfKernelWords}, forInit...), " ")), named
+	return joinSplit(kept, forInit), named
 }

@@ -29,7 +29,7 @@ func WithoutDisk(line string) (rest string, taken []string) {
 	if len(taken) == 0 {
 		return line, nil
 	}
-	return JoinWords(strings.Join(kept, " "), strings.Join(append([]string{endOfKernelWords}, forInit...), " ")), taken
+	return joinSplit(kept, forInit), taken
 }
 
 func namesDisk(word string) bool {

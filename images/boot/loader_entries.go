@@ -131,6 +131,6 @@ func OwnOptions(options string) string {
 		return word == "ro" || word == "rw" || strings.HasPrefix(word, "$") || strings.HasPrefix(word, "BOOT_IMAGE=") || strings.HasPrefix(word, "initrd=") ||
 			strings.ContainsFunc(word, func(c rune) bool { return c < ' ' || c == 0x7f })
 	})
-	line := JoinWords(strings.Join(words, " "), strings.Join(append([]string{endOfKernelWords}, forInit...), " "))
+	line := joinSplit(words, forInit)
 	return strings.ReplaceAll(line, "<%", "<%%")
 }
