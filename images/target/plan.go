@@ -150,10 +150,11 @@ func entries(title string, kernels []boot.Kernel, cmdline func(boot.Kernel) stri
 }
 
 // console returns the word for the console. It returns "" if there is none to
-// add, or if words or the options' Cmdline name its device already.
-func (o Options) console(words string) string {
+// add, or if the kernel's words in a command line or in the options' Cmdline name its
+// device already.
+func (o Options) console(cmdline string) string {
 	device, _, _ := strings.Cut(o.Console, ",")
-	for _, word := range strings.Fields(words + " " + o.Cmdline) {
+	for _, word := range boot.KernelWords(boot.JoinWords(cmdline, o.Cmdline)) {
 		named, _, _ := strings.Cut(word, ",")
 		if named == "console="+device {
 			return ""

@@ -46,6 +46,9 @@ func TestMenu(t *testing.T) {
 		{Options{Grow: true}, "quiet init=/.cloudlet/preinit cloudlets.init=/usr/lib/systemd/systemd cloudlets.grow -- single"},
 		{Options{Persistent: 1, Cmdline: "init=/sbin/init"}, "quiet init=/.cloudlet/preinit cloudlets.persistent -- single"},
 		{Options{KeepFound: true, Console: "ttyS0,115200n8"}, "quiet console=ttyS0,115200n8 init=/.cloudlet/preinit cloudlets.init=/usr/lib/systemd/systemd cloudlets.persistent -- single"},
+		{Options{Console: "ttyS0", Cmdline: "console=ttyS0,9600"}, "quiet console=ttyS0,9600 init=/usr/lib/systemd/systemd -- single"},
+		{Options{Console: "ttyS0", Cmdline: `note="no console=ttyS0 here"`}, `quiet note="no console=ttyS0 here" console=ttyS0 init=/usr/lib/systemd/systemd -- single`},
+		{Options{Console: "ttyS0", Cmdline: "-- console=ttyS0"}, "quiet console=ttyS0 init=/usr/lib/systemd/systemd -- single console=ttyS0"},
 	} {
 		if got := someImage().Menu(c.options)[0].Cmdline; got != c.want {
 			t.Errorf("%+v: %q, want %q", c.options, got, c.want)
