@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"cloudlets/images/boot"
@@ -84,15 +85,19 @@ func (d *Depot) content(f File) uki.File {
 	return uki.File{Size: f.Size, Open: func() (io.ReadCloser, error) { return os.Open(d.Path(f.Digest)) }}
 }
 
-// ownWord is a word of a template that has a machine's own value in it.
-var ownWord = lazyregexp.New(`\S*<%=.*?%>(?:[^\s<]*<%=.*?%>)*\S*`)
+// ownValue is a machine's own value in a template, and templateWord a word as the kernel
+// counts words: quotes hold one together, and so do the tags of a template.
+var (
+	ownValue     = lazyregexp.New(`<%=.*?%>`)
+	templateWord = lazyregexp.New(`(?:<%=.*?%>|"(?:<%=.*?%>|[^"])*"|\S)+`)
+)
 
 // commonWords are the words of a template for a command line that are the same for
 // all machines. A template with code may say anything, so nothing of it is.
 func commonWords(template string) string {
-	words := ownWord().ReplaceAllString(template, "")
-	if strings.Contains(words, "<%") {
+	if strings.Contains(ownValue().ReplaceAllString(template, ""), "<%") {
 		return ""
 	}
-	return boot.JoinWords(strings.Fields(words)...)
+	words := slices.DeleteFunc(templateWord().FindAllString(template, -1), ownValue().MatchString)
+	return boot.JoinWords(strings.Join(words, " "))
 }

@@ -14,7 +14,13 @@ func TestCommonWords(t *testing.T) {
 		"a=<%= args.a %>,<%= args.b %> b":                             "b",
 		"<% if (args.debug) { %>debug<% } %> console=ttyS0":           "",
 		"ip=<%= args.ip %> <% if (args.debug) { %>debug<% } %> quiet": "",
-		"": "",
+		"":                                  "",
+		`dyndbg="file  drivers/* +p" quiet`: `dyndbg="file  drivers/* +p" quiet`,
+		`note="for <%= args.role %> alone" quiet`:                "quiet",
+		`note="for <%= args["role of it"] %> alone" quiet`:       "quiet",
+		`note=<%= args["role of it"] %> quiet`:                   "quiet",
+		`quiet -- role=<%= args.role %> single`:                  "quiet -- single",
+		`a=<%= args.a %><% if (args.debug) { %>debug<% } %> "b"`: "",
 	} {
 		if got := commonWords(template); got != want {
 			t.Errorf("of %q the common words are %q, want %q", template, got, want)
