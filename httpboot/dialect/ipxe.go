@@ -82,7 +82,8 @@ func ipxeText(text string) string {
 }
 
 // checkWords refuses words that iPXE would take for its own syntax: what comes
-// after them would be lost, the token among it.
+// after them would be lost, the token among it. iPXE knows no quotes, so it takes them
+// in the middle of a quoted word too.
 func checkWords(cmdline string) error {
 	for _, word := range strings.Fields(cmdline) {
 		if word == "&&" || word == "||" || strings.HasPrefix(word, "#") {

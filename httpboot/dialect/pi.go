@@ -49,7 +49,7 @@ var ErrPiAsIs = errors.New("a Raspberry Pi starts its kernel by firmware files a
 // Patience is what is left until its request must be answered.
 func (p Pi) Patience() time.Duration { return time.Until(p.Until) }
 
-// Boot is the command line. A Pi has its kernel from the image that is installed, so for
+// Boot is the command line, as the one line that the firmware reads. A Pi has its kernel from the image that is installed, so for
 // anything else the error is [ErrPiAsIs].
 func (Pi) Boot(p Program) (string, error) {
 	if p.AsIs || p.Rescues || p.Lives {

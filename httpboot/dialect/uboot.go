@@ -71,7 +71,8 @@ func (UBoot) Start() string {
 func (UBoot) Patience() time.Duration { return AnswerWait }
 
 // Boot starts a program. The RAM disk comes before the command line, where U-Boot
-// would look for the word "initrd=" otherwise.
+// would look for the word "initrd=" otherwise. The command line is made one line, since
+// another one would be one of the configuration.
 func (UBoot) Boot(p Program) (string, error) {
 	if strings.ContainsAny(p.Cmdline, `'\$`) {
 		return "", fmt.Errorf(`U-Boot would change %q, since it has ', \ or $ in it; take them out of "cmdline" in the machine's file or the image's manifest`, p.Cmdline)
