@@ -17,6 +17,10 @@ import (
 	"cloudlets/images/disk/sparse"
 )
 
+// MenuTimeout is how long the boot menu of a disk waits for a person if a server installs
+// the disk, or if it has two slots.
+const MenuTimeout = time.Second
+
 // Options say how a disk is made. The zero value makes the smallest disk.
 type Options struct {
 	// EntryPoint names the kernel entry point; "" is the default one.

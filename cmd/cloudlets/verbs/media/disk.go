@@ -214,7 +214,7 @@ func (f *diskFlags) options(format vdisk.Format) (target.Options, error) {
 		Grow: f.outlive.grow, Persistent: int64(f.outlive.partition), Program: f.program,
 	}
 	if f.slots.slots == 2 {
-		o.Slots, o.Timeout = true, slotTimeout
+		o.Slots, o.Timeout = true, target.MenuTimeout
 	}
 	if format.Name == "ec2" {
 		o.Console = ec2Console

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -161,7 +160,7 @@ func (f *diskFlags) update(cmd *cobra.Command, args []string, on target.SlotDisk
 	if err != nil {
 		return exit.With(err, exit.Usage)
 	}
-	o := target.Options{Grow: f.outlive.grow, Program: f.program, SecureBoot: shim, Timeout: slotTimeout}
+	o := target.Options{Grow: f.outlive.grow, Program: f.program, SecureBoot: shim, Timeout: target.MenuTimeout}
 	if _, o.Time, err = f.identity(); err != nil {
 		return err
 	}
@@ -224,10 +223,6 @@ func (f *diskFlags) checkServer(cmd *cobra.Command, on target.SlotDisk, r io.Rea
 func goodSlot(on target.SlotDisk, r io.ReaderAt) io.ReaderAt {
 	return io.NewSectionReader(r, on.Layout.Other.Offset, on.Layout.Other.Size)
 }
-
-// slotTimeout is how long the boot menu of a disk with two slots waits for a key, as that of
-// a network install does.
-const slotTimeout = time.Second
 
 // forSlot adds to a system what it has on a disk without a server, so that it can be
 // updated. Words are those for the kernel.
