@@ -53,12 +53,9 @@ func run(ctx context.Context, console *console, params wire.Params) (wire.Params
 	log := process1.NewLog(console)
 	random := make(chan error, 1)
 	go func() { random <- process1.WaitForEntropy() }() // while drivers are loaded
-	drivers, err := kmod.New("/lib/modules", log)
-	if err == nil {
-		err = drivers.LoadAll(ctx, alwaysLoaded...)
-	}
+	drivers, err := kmod.Begin(ctx, log, alwaysLoaded...)
 	if err != nil {
-		return params, fmt.Errorf("load drivers: %w", err)
+		return params, err
 	}
 	watching, stop := context.WithCancel(ctx)
 	defer stop() // if there is no network, nobody waits for the disks

@@ -48,6 +48,19 @@ func New(root string, log *slog.Logger) (*Loader, error) {
 	return m, m.read(m.dir)
 }
 
+// Begin makes a loader of the RAM disk's modules, and loads the named ones and those that
+// drive the devices which are there now. The log is that of [New].
+func Begin(ctx context.Context, log *slog.Logger, names ...string) (*Loader, error) {
+	m, err := New("/lib/modules", log)
+	if err == nil {
+		err = m.LoadAll(ctx, names...)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load drivers: %w", err)
+	}
+	return m, nil
+}
+
 // LoadAll loads the named modules, and then those that drive the devices which are
 // there now.
 func (m *Loader) LoadAll(ctx context.Context, names ...string) error {

@@ -82,12 +82,9 @@ func run(ctx context.Context, console io.Writer, cmdline string) error {
 		return err
 	}
 	log := process1.NewLog(console)
-	drivers, err := kmod.New("/lib/modules", log)
-	if err == nil {
-		err = drivers.LoadAll(ctx, alwaysLoaded...)
-	}
+	drivers, err := kmod.Begin(ctx, log, alwaysLoaded...)
 	if err != nil {
-		return fmt.Errorf("load drivers: %w", err)
+		return err
 	}
 	waiting, stop := context.WithTimeout(ctx, patience)
 	defer stop()

@@ -113,12 +113,9 @@ func Main(version, cmdline string, args []string) {
 // run returns only with an error.
 func run(ctx context.Context, console io.Writer, params Params, args []string) error {
 	log := process1.NewLog(console)
-	drivers, err := kmod.New("/lib/modules", log)
-	if err == nil {
-		err = drivers.LoadAll(ctx, alwaysLoaded...)
-	}
+	drivers, err := kmod.Begin(ctx, log, alwaysLoaded...)
 	if err != nil {
-		return fmt.Errorf("load drivers: %w", err)
+		return err
 	}
 	s := search{dir: "/sys/class/block", dev: "/dev", want: params.arrays(), grace: grace}
 	loadNew := func(ctx context.Context) error {
