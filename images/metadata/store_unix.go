@@ -53,6 +53,10 @@ func OpenAt(folder *os.File, name string, flags int) (*os.File, error) {
 // temporary file, syncs it and renames it. If the file already has this
 // content, or if f is empty and there is no file, Write does nothing. changed
 // reports whether it wrote the file.
+//
+// It does not use package atomicfile, which follows a symbolic link from the place
+// of the folder to another folder of the image, and whose parts have random names:
+// the tools of revision control are told to ignore [Beside].
 func Write(dir string, f File) (changed bool, err error) {
 	current, want, err := compare(dir, f)
 	if current || err != nil {
