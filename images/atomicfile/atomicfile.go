@@ -121,6 +121,29 @@ func WriteIn(root *os.Root, name string, perm fs.FileMode, write func(*os.File) 
 	return f.fill(filepath.Base(name), write)
 }
 
+// CommitFolder makes a new folder durable under a name beside it. The caller has synced
+// the files in it, but not their names, which only the folder's own sync makes durable.
+func CommitFolder(folder, name string) error {
+	if err := syncFolder(folder); err != nil {
+		return fmt.Errorf("sync %s: %w", folder, err)
+	}
+	if err := os.Rename(folder, name); err != nil {
+		return err
+	}
+	if err := syncFolder(filepath.Dir(name)); err != nil {
+		return fmt.Errorf("sync the directory of %s: %w", name, err)
+	}
+	return nil
+}
+
+func syncFolder(name string) error {
+	dir, err := os.OpenRoot(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(syncDir(dir), dir.Close())
+}
+
 func (f *File) fill(name string, write func(*os.File) error) (err error) {
 	defer func() { err = errors.Join(err, f.Discard()) }()
 	if err := write(f.File); err != nil {

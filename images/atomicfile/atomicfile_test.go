@@ -2,6 +2,7 @@ package atomicfile
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,5 +127,25 @@ func TestLinksStayInside(t *testing.T) {
 	defer root.Close()
 	if err := WriteIn(root, "away/file", 0o600, Text(nil)); err == nil || len(others(t, filepath.Join(outside, "x"))) > 0 {
 		t.Errorf("a link led out of the root: %v", err)
+	}
+}
+
+func TestCommitFolder(t *testing.T) {
+	dir := t.TempDir()
+	part, name := filepath.Join(dir, "part"), filepath.Join(dir, "folder")
+	if err := os.Mkdir(part, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(part, "file"), []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := CommitFolder(part, name); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(name, "file")); err != nil || string(text) != "text" || len(others(t, name)) > 0 {
+		t.Errorf("the folder has %q, %v; beside it are %q", text, err, others(t, name))
+	}
+	if err := CommitFolder(part, name); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a folder that is not there: %v", err)
 	}
 }

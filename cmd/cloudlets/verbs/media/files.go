@@ -12,6 +12,7 @@ import (
 
 	"cloudlets/cmd/cloudlets/stdio"
 	"cloudlets/images"
+	"cloudlets/images/atomicfile"
 	"cloudlets/images/disk/vdisk"
 	"cloudlets/images/tarball"
 	"cloudlets/images/target"
@@ -73,7 +74,8 @@ func (f *diskFlags) makeKernel(cmd *cobra.Command, s target.System) error {
 	return f.tellFiles(cmd, s, "kernel")
 }
 
-// folder fills a temporary folder, and renames it when it is complete.
+// folder fills a temporary folder with files that are durable, and renames it when it is
+// complete.
 func (f *diskFlags) folder(fill func(dir string) error) (err error) {
 	temp, err := os.MkdirTemp(filepath.Dir(f.out.Out), "."+filepath.Base(f.out.Out)+".part-*")
 	if err != nil {
@@ -90,5 +92,5 @@ func (f *diskFlags) folder(fill func(dir string) error) (err error) {
 	if err := os.Chmod(temp, 0o755); err != nil {
 		return err
 	}
-	return os.Rename(temp, f.out.Out)
+	return atomicfile.CommitFolder(temp, f.out.Out)
 }
