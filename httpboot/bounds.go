@@ -9,11 +9,11 @@ import (
 const (
 	// maxPlans is how many plans are made at once, for each processor. Each takes
 	// some megabytes while it is made, and waits for the sandbox of its templates.
-	maxPlans = 4
+	maxPlans = 2
 	// maxClaims is how many claims wait for their turn, for each processor. They
 	// are those that get it before their agents ask again, which is after half a
 	// minute. When a whole hall is switched on, others are told to ask later.
-	maxClaims = 768
+	maxClaims = 256
 
 	// maxDownloads is how many files are sent at once to machines of the site. Each
 	// takes a buffer of 32 KiB. maxQueued is how many downloads wait for that. Others

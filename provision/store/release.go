@@ -10,8 +10,8 @@ import (
 
 const (
 	// releaseEvery is how often a store gives back the pages that it has in memory, while
-	// it is written to. To map them again takes a few milliseconds.
-	releaseEvery = 5 * time.Second
+	// it is written to. To map them again takes a few milliseconds at most.
+	releaseEvery = 500 * time.Millisecond
 	// keptSize is how long a file may be in bytes without that.
 	keptSize = 16 << 20
 )
