@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -21,6 +22,9 @@ var (
 
 // readAhead is how much of a file is read at once, in bytes.
 const readAhead = 16 << 10
+
+// readers are buffers for files, since each machine that starts fetches a few.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readAhead) }}
 
 // sender sends one file, a window of blocks at a time (RFC 7440). Lock-step,
 // which is RFC 1350, is a window of one block.
@@ -53,7 +57,13 @@ const (
 // send negotiates and sends until the client has acknowledged the last block.
 // It returns the bytes that were acknowledged.
 func (s *sender) send(file io.Reader, size int64) (int64, error) {
-	file = bufio.NewReaderSize(file, int(min(size+1, readAhead)))
+	buffer := readers.Get().(*bufio.Reader)
+	buffer.Reset(file)
+	defer func() {
+		buffer.Reset(nil)
+		readers.Put(buffer)
+	}()
+	file = buffer
 	if s.request.netascii {
 		file = netascii.ToReader(file)
 	}

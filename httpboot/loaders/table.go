@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"cloudlets/dhcp"
 )
@@ -73,14 +74,14 @@ var afterShim = []Loader{
 	{"mmaa64.efi", debianShim, "shim-helpers-arm64-signed", "UEFI machines of arm64 whose owner enrolls keys", "mmaa64.efi.signed"},
 }
 
-// all returns all loaders that have a name of their own.
-func all() []Loader {
+// all returns all loaders that have a name of their own. Nobody changes them.
+var all = sync.OnceValue(func() []Loader {
 	list := slices.Concat(alternatives, afterShim)
 	for _, firmware := range byFirmware {
 		list = append(list, firmware...)
 	}
 	return slices.AppendSeq(list, maps.Values(signed))
-}
+})
 
 // fileName returns the name of the loader's file in a folder.
 func (k Loader) fileName() string { return cmp.Or(k.file, k.Name) }

@@ -21,6 +21,8 @@ import (
 // does not depend on how many machines there are, since every packet asks.
 type Site interface {
 	track.Files
+	// Has says whether the site says anything of a machine.
+	Has(provision.MAC) bool
 	// ByName are the machines with a hostname.
 	ByName(name string) []provision.MAC
 	// ByAddress is the machine for which an address is reserved.
@@ -66,6 +68,9 @@ func (m *Machines) Spec(card provision.MAC) *provision.Spec {
 	}
 	return nil
 }
+
+// isListed says whether the site says anything of the machine that has a card.
+func (m *Machines) isListed(card provision.MAC) bool { return m.Site.Has(m.Machine(card)) }
 
 // State is what is known about the machine that has a card.
 func (m *Machines) State(card provision.MAC) provision.State {

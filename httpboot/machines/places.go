@@ -18,13 +18,13 @@ func (m *Machines) At(addr netip.Addr) (card provision.MAC, known bool) {
 // seen.
 func (m *Machines) KnowsHost(addr netip.Addr) bool {
 	mac, ok := m.hosts.Machine(addr)
-	return ok && m.Spec(mac) != nil
+	return ok && m.isListed(mac)
 }
 
 // SawHost remembers that a machine asks from an address.
 func (m *Machines) SawHost(mac provision.MAC, addr netip.Addr) {
 	if addr.IsValid() {
-		m.hosts.Saw(mac, addr, m.Spec(mac) != nil)
+		m.hosts.Saw(mac, addr, m.isListed(mac))
 	}
 }
 

@@ -15,7 +15,7 @@ func (m *Machines) Known(hw net.HardwareAddr) bool {
 	if err != nil {
 		return false
 	}
-	return m.Spec(mac) != nil
+	return m.isListed(mac)
 }
 
 // Reserve implements [dhcp.Reserver]. A machine's address is kept for each of its

@@ -59,6 +59,12 @@ func (s *Site) Machine(card provision.MAC) provision.MAC {
 	return card
 }
 
+// Has is as machines.Site wants it.
+func (s *Site) Has(mac provision.MAC) bool {
+	_, ok := s.Spec(mac)
+	return ok
+}
+
 // ByName is as machines.Site wants it.
 func (s *Site) ByName(name string) (found []provision.MAC) {
 	for _, spec := range s.Specs() {

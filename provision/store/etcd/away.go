@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -150,6 +151,8 @@ func isAway(err error) bool {
 	switch codeOf(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Internal:
 		return true
+	case codes.Unknown: // a member passes the error of its own context on as it is
+		return strings.HasSuffix(err.Error(), context.DeadlineExceeded.Error())
 	}
 	return false
 }
