@@ -13,7 +13,7 @@ import (
 // they are two thirds of what a short list takes. The kernel maps those that are needed
 // again from its cache. Without /proc they stay.
 func ReleaseProgram() {
-	maps, err := os.Open("/proc/self/maps")
+	maps, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return
 	}
@@ -22,14 +22,24 @@ func ReleaseProgram() {
 	if err != nil {
 		return
 	}
+	var from, to uintptr // of a mapping of the program that cannot be written to
 	for lines := bufio.NewScanner(maps); lines.Scan(); {
 		line := lines.Text()
-		var from, to uintptr
-		var rights string
-		if n, _ := fmt.Sscanf(line, "%x-%x %s", &from, &to, &rights); n < 3 || rights[1] != '-' || !strings.HasSuffix(line, " "+name) {
-			continue // what can be written would be lost
+		if own, is := strings.CutPrefix(line, "Anonymous:"); is {
+			if from != 0 && strings.TrimSpace(own) == "0 kB" { // what was written, as by a loader that relocates, would be lost
+				ReleaseMapping(from, to-from)
+			}
+			from, to = 0, 0
+			continue
 		}
-		ReleaseMapping(from, to-from)
+		var begin, end uintptr
+		var rights string
+		if n, _ := fmt.Sscanf(line, "%x-%x %s", &begin, &end, &rights); n < 3 {
+			continue
+		}
+		if from, to = begin, end; rights[1] != '-' || !strings.HasSuffix(line, " "+name) {
+			from, to = 0, 0
+		}
 	}
 }
 

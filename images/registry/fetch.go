@@ -32,7 +32,7 @@ const (
 	progressSize = 1 << 20
 	// defaultStall is how long a download may bring nothing.
 	defaultStall = time.Minute
-	// pause is how long to wait before the second try; it doubles each time.
+	// firstPause is how long to wait before the second try; it doubles each time.
 	firstPause = 250 * time.Millisecond
 )
 

@@ -13,8 +13,24 @@ import (
 // a .gitattributes, until check has returned nil once. The walk returns the error of
 // check. So a search for what a repository left in an image costs no pass over the
 // files of an image that comes from no repository.
+// A source that is [images.Ordered] stays so.
 func OnAttributes(s images.Source, check func(context.Context) error) images.Source {
-	return &attributesWatch{Source: s, check: check}
+	w := &attributesWatch{Source: s, check: check}
+	if tree, ok := s.(images.Ordered); ok {
+		return orderedWatch{tree, w}
+	}
+	return w
+}
+
+// orderedWatch is a watched source that is a tree, too.
+type orderedWatch struct {
+	images.Ordered
+	watch *attributesWatch
+}
+
+// Walk implements [images.Source].
+func (w orderedWatch) Walk(ctx context.Context, visit images.VisitFunc) error {
+	return w.watch.Walk(ctx, visit)
 }
 
 type attributesWatch struct {

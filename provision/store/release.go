@@ -10,8 +10,8 @@ import (
 
 const (
 	// releaseEvery is how often a store gives back the pages that it has in memory, while
-	// it is written to. To map them again takes a few milliseconds at most.
-	releaseEvery = 500 * time.Millisecond
+	// it is written to. To map them again takes some microseconds for each 64 KiB.
+	releaseEvery = time.Second
 	// keptSize is how long a file may be in bytes without that.
 	keptSize = 16 << 20
 )

@@ -18,8 +18,8 @@ type growth struct {
 	room        uint64
 	least, most int
 	// total is how many bytes all of the process's memory but mapped files may take before
-	// collections are more frequent, while the live heap is less than two thirds of it. 0
-	// is no bound.
+	// collections are more frequent. The heap may grow by leastRoom percent even so. 0 is no
+	// bound.
 	total uint64
 }
 
@@ -35,7 +35,7 @@ var (
 	// and grows by 40 percent. When it is small, it may become a few times as large: if it
 	// were collected as soon as it has grown by half, an answer to a DHCP packet
 	// would cost a third more.
-	serverGrowth = growth{room: 64 << 20, least: 40, most: 800, total: 416 << 20}
+	serverGrowth = growth{room: 64 << 20, least: 40, most: 800, total: 400 << 20}
 )
 
 // Begin bounds the heap of a verb that calls neither [Save] nor [Bound].
@@ -54,30 +54,36 @@ func Bound() { serverGrowth.govern() }
 // governing is the growth in force. It is nil until the first is set.
 var governing atomic.Pointer[growth]
 
-// govern sets the growth after each collection from now on. Whoever sets GOGC decides
-// otherwise.
+// govern sets the growth after each collection from now on. Whoever sets GOGC or
+// GOMEMLIMIT decides otherwise.
 func (g growth) govern() {
-	if os.Getenv("GOGC") != "" {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
 	first := governing.Swap(&g) == nil
-	g.apply(liveHeap())
+	g.apply()
 	if first {
-		afterCollections(func() { governing.Load().apply(liveHeap()) })
+		afterCollections(func() { governing.Load().apply() })
 	}
 }
 
-func (g growth) apply(live uint64) {
+func (g growth) apply() {
+	live, other := memory()
 	debug.SetGCPercent(g.percent(live))
-	debug.SetMemoryLimit(g.limit(live))
+	debug.SetMemoryLimit(g.limit(live, other))
 }
 
-// limit returns how many bytes of memory the process may take with so many live ones.
-func (g growth) limit(live uint64) int64 {
+// leastRoom is by how many percent the heap may grow at least. With less, collections
+// would follow one another while a hall is switched on.
+const leastRoom = 20
+
+// limit returns how many bytes of memory the process may take, of which so many are live
+// on the heap, and so many are not for the heap's values.
+func (g growth) limit(live, other uint64) int64 {
 	if g.total == 0 {
 		return math.MaxInt64
 	}
-	return int64(max(g.total, live+live/2))
+	return int64(max(g.total, live+live/100*leastRoom+other))
 }
 
 // percent returns by how many percent a heap with so many live bytes may grow.
@@ -85,11 +91,19 @@ func (g growth) percent(live uint64) int {
 	return min(max(int(g.room*100/max(live, 1<<20)), g.least), g.most)
 }
 
-// liveHeap returns how many bytes were live at the latest collection.
-func liveHeap() uint64 {
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	return live[0].Value.Uint64()
+// memory returns how many bytes were live on the heap at the latest collection, and how
+// many the process has for anything else, such as stacks.
+func memory() (live, other uint64) {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
+	}
+	metrics.Read(samples)
+	other = samples[1].Value.Uint64()
+	for _, heap := range samples[2:] {
+		other -= min(other, heap.Value.Uint64())
+	}
+	return samples[0].Value.Uint64(), other
 }
 
 // afterCollections calls f after every collection: each time it makes a value

@@ -23,12 +23,18 @@ func TestGrowthOfTheHeap(t *testing.T) {
 }
 
 func TestLimitOfMemory(t *testing.T) {
-	for live, want := range map[uint64]int64{0: 416 << 20, 200 << 20: 416 << 20, 400 << 20: 600 << 20, 1 << 30: 3 << 29} {
-		if got := serverGrowth.limit(live); got != want {
-			t.Errorf("a server with a heap of %d bytes may take %d, want %d", live, got, want)
+	for _, c := range []struct{ live, other, want uint64 }{
+		{0, 0, 400 << 20}, {200 << 20, 100 << 20, 400 << 20}, {400 << 20, 100 << 20, 580 << 20}, {10, 1 << 30, 1<<30 + 10},
+	} {
+		if got := serverGrowth.limit(c.live, c.other); got < int64(c.want) || got > int64(c.want)+1000 {
+			t.Errorf("a server with a heap of %d bytes and %d others may take %d, want %d", c.live, c.other, got, c.want)
 		}
 	}
-	if got := verbGrowth.limit(1 << 30); got != math.MaxInt64 {
+	if got := verbGrowth.limit(1<<30, 0); got != math.MaxInt64 {
 		t.Errorf("a verb may take %d bytes", got)
+	}
+	live, other := memory()
+	if other < 1<<20 || other > 1<<30 || live > 1<<30 {
+		t.Errorf("the heap has %d live bytes, and there are %d others", live, other)
 	}
 }

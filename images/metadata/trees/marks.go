@@ -3,6 +3,7 @@
 package trees
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -14,27 +15,39 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mark tells one state of a file from all others: the kernel sets the time of change
-// whenever content, owner, mode, names or attributes change, and nobody else can set
-// it. A directory changes if a name in it does.
-type mark struct{ dev, ino, changed uint64 }
+// mark tells one state of a file from others: the kernel sets the time of change
+// whenever content, owner, mode, names or attributes change, and on filesystems that
+// can be written to nobody else can set it. A directory changes if a name in it does.
+// The rest of a mark is for files that another mount shows in another way.
+type mark struct {
+	dev, ino, changed, size uint64
+	mode, uid, gid, rdev    uint32
+}
 
 func markOf(st *unix.Stat_t) mark {
-	return mark{uint64(st.Dev), uint64(st.Ino), uint64(st.Ctim.Nano())}
+	return mark{
+		uint64(st.Dev), uint64(st.Ino), uint64(st.Ctim.Nano()), uint64(st.Size),
+		uint32(st.Mode), st.Uid, st.Gid, uint32(st.Rdev),
+	}
 }
 
 // markSize is the length of a mark in bytes.
-const markSize = 3 * 8
+const markSize = 4*8 + 4*4
 
 func (m mark) append(to []byte) []byte {
-	to = binary.LittleEndian.AppendUint64(to, m.dev)
-	to = binary.LittleEndian.AppendUint64(to, m.ino)
-	return binary.LittleEndian.AppendUint64(to, m.changed)
+	for _, n := range [...]uint64{m.dev, m.ino, m.changed, m.size} {
+		to = binary.LittleEndian.AppendUint64(to, n)
+	}
+	for _, n := range [...]uint32{m.mode, m.uid, m.gid, m.rdev} {
+		to = binary.LittleEndian.AppendUint32(to, n)
+	}
+	return to
 }
 
 // is reports whether a mark has these bytes, of which there are markSize.
 func (m mark) is(b []byte) bool {
-	return m.dev == binary.LittleEndian.Uint64(b) && m.ino == binary.LittleEndian.Uint64(b[8:]) && m.changed == binary.LittleEndian.Uint64(b[16:])
+	var own [markSize]byte
+	return bytes.Equal(m.append(own[:0]), b[:markSize])
 }
 
 const (
@@ -45,30 +58,56 @@ const (
 	coarseTick = 2 * time.Second
 )
 
-// marksOf returns the marks of a tree that was listed from a time on, or nil if they
-// cannot be trusted.
-func marksOf(tree *listing, began time.Time) []byte {
-	var m marker
-	text := m.directory(nil, tree)
-	margin := Tick
-	if !m.fine {
-		margin = coarseTick
-	}
-	if m.latest >= uint64(began.Add(-margin).UnixNano()) {
-		return nil
+// Marks are those of a tree that was scanned.
+type Marks struct{ tree *listing }
+
+// Text returns what [Unchanged] needs to find out later whether the tree still is as it
+// was. It returns nil if a file may have changed without a trace: because it had changed
+// just before the scan, which did not begin before a given time.
+func (m *Marks) Text(began time.Time) []byte {
+	w := marker{times: map[uint64]*times{}}
+	text := w.directory(nil, m.tree)
+	for _, t := range w.times {
+		if !IsOld(time.Unix(0, int64(t.latest)), !t.fine, began) {
+			return nil
+		}
 	}
 	return text
 }
 
+// IsOld reports whether a file that changed at one time shows by another time of change
+// if it changes again, at a later time or after it. coarse means that its filesystem
+// keeps whole seconds.
+func IsOld(changed time.Time, coarse bool, at time.Time) bool {
+	margin := Tick
+	if coarse {
+		margin = coarseTick
+	}
+	return changed.Before(at.Add(-margin))
+}
+
 // marker writes the marks of a tree.
 type marker struct {
-	latest uint64 // the time of the latest change
+	times map[uint64]*times // by device
+	dev   uint64            // the last one
+	last  *times
+}
+
+// times are those of the files on a device.
+type times struct {
+	latest uint64 // that of the latest change
 	fine   bool   // the filesystem keeps fractions of seconds
 }
 
 func (m *marker) add(to []byte, k mark) []byte {
-	m.latest = max(m.latest, k.changed)
-	m.fine = m.fine || k.changed%uint64(time.Second) != 0
+	if m.last == nil || m.dev != k.dev {
+		if m.times[k.dev] == nil {
+			m.times[k.dev] = new(times)
+		}
+		m.dev, m.last = k.dev, m.times[k.dev]
+	}
+	m.last.latest = max(m.last.latest, k.changed)
+	m.last.fine = m.last.fine || k.changed%uint64(time.Second) != 0
 	return k.append(to)
 }
 
@@ -189,11 +228,11 @@ func cutMark(b []byte) (name string, inner, rest []byte, ok bool) {
 		return "", nil, nil, false
 	}
 	name = string(b[:size])
-	length := int(binary.LittleEndian.Uint32(b[size:]))
+	length := int64(binary.LittleEndian.Uint32(b[size:]))
 	if b = b[size+4:]; length == 0 {
 		length = markSize
 	}
-	if len(b) < length || name == "" {
+	if int64(len(b)) < length || name == "" {
 		return "", nil, nil, false
 	}
 	return name, b[:length], b[length:], true

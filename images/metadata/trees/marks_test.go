@@ -26,7 +26,7 @@ func marked(t testing.TB) (dir string, marks []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return dir, marksOf(tree, time.Now().Add(time.Hour))
+	return dir, (&Marks{tree}).Text(time.Now().Add(time.Hour))
 }
 
 func TestUnchanged(t *testing.T) {
@@ -53,10 +53,11 @@ func TestYoungTreeHasNoMarks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var latest marker
+	latest := marker{times: map[uint64]*times{}}
 	latest.directory(nil, tree)
-	last := time.Unix(0, int64(latest.latest))
-	if marksOf(tree, last.Add(Tick-1)) != nil || marksOf(tree, last.Add(Tick+1)) == nil {
+	last := time.Unix(0, int64(latest.last.latest))
+	marks := &Marks{tree}
+	if marks.Text(last.Add(Tick)) != nil || marks.Text(last.Add(Tick+1)) == nil {
 		t.Error("a tree has marks as soon as a tick of the clock has passed, and not before")
 	}
 }

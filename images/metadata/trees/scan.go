@@ -5,7 +5,6 @@ package trees
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"cloudlets/images"
 	"cloudlets/images/metadata"
@@ -16,6 +15,12 @@ import (
 // devices. For such a user, recorded (the metadata from which the directory was
 // made) is authoritative for everything that the user cannot have changed.
 func Scan(ctx context.Context, dir string, recorded metadata.File) (*Snapshot, error) {
+	snapshot, _, err := ScanMarked(ctx, dir, recorded)
+	return snapshot, err
+}
+
+// ScanMarked is [Scan], and returns the marks of the tree, too.
+func ScanMarked(ctx context.Context, dir string, recorded metadata.File) (*Snapshot, *Marks, error) {
 	s := scan{inodes: map[inode]string{}, dirs: map[string]bool{}, paths: map[string]bool{}, maker: maker{uid: ownID()}}
 	if privileged() {
 		recorded = metadata.File{}
@@ -23,22 +28,18 @@ func Scan(ctx context.Context, dir string, recorded metadata.File) (*Snapshot, e
 		s.maker.limited = true
 	}
 	s.recorded = recorded
-	began := time.Now()
 	tree, files, err := list(ctx, dir)
 	if err != nil {
-		return nil, fmt.Errorf("collect the metadata of %s: %w", dir, err)
+		return nil, nil, fmt.Errorf("collect the metadata of %s: %w", dir, err)
 	}
-	marks := func() []byte { return marksOf(tree, began) }
 	s.files = make([]found, 0, files)
 	s.directory(tree)
 	listed := len(s.files)
 	s.absent()
 	if len(s.files) == listed {
-		return &Snapshot{files: s.files, marks: marks}, nil // a listing has the order of a walk
+		return &Snapshot{files: s.files}, &Marks{tree}, nil // a listing has the order of a walk
 	}
-	snapshot := s.snapshot()
-	snapshot.marks = marks
-	return snapshot, nil
+	return s.snapshot(), &Marks{tree}, nil
 }
 
 type scan struct {

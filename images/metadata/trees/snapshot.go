@@ -15,18 +15,6 @@ import (
 // the [Scope] of [Snapshot.File] decides that.
 type Snapshot struct {
 	files []found // in the order of a walk
-	// marks is for [Snapshot.Marks]. It is nil for what is no directory.
-	marks func() []byte
-}
-
-// Marks returns what [Unchanged] needs to find out later whether the tree still is as
-// it was for [Scan]. It returns nil if a file may change without a trace, because it
-// has changed just before the scan.
-func (s *Snapshot) Marks() []byte {
-	if s.marks == nil {
-		return nil
-	}
-	return s.marks()
 }
 
 // found is one file of a snapshot.

@@ -7,10 +7,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"time"
 
 	"cloudlets/images/metadata"
 	"cloudlets/images/metadata/trees"
+	"cloudlets/images/pause"
 	"cloudlets/images/vcs"
 )
 
@@ -52,7 +52,10 @@ func (s *session) guess(ctx context.Context) error {
 	if err := s.state.setIgnored(text); err != nil || s.Kind != vcs.Git {
 		return err
 	}
-	return s.foresee(ctx, text)
+	if err := s.foresee(ctx, text); err != nil {
+		_ = s.state.remove(seenFile) // then the first status looks at all files, and tells
+	}
+	return nil
 }
 
 // foresee leaves for the first status what it would see. That is cheaper now than then:
@@ -60,8 +63,13 @@ func (s *session) guess(ctx context.Context) error {
 // git's own. Files that have just been written are trusted only after a tick of the
 // kernel's clock.
 func (s *session) foresee(ctx context.Context, guess string) error {
-	time.Sleep(trees.Tick)
+	if err := pause.For(ctx, trees.Tick); err != nil {
+		return err
+	}
+	notice := s.Notice
+	s.Notice = nil // the first status tells
 	v, err := s.look(ctx)
+	s.Notice = notice
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -180,6 +181,9 @@ type view struct {
 	// sure means that the manifest was readable, and that the tree lacks no file of the
 	// repository.
 	sure bool
+	// marks are those of the tree, by the state at a time. They are nil for most commands.
+	marks *trees.Marks
+	began time.Time
 }
 
 // look examines the tree.
@@ -189,6 +193,7 @@ func (s *session) look(ctx context.Context) (*view, error) {
 		both errgroup.Group
 		v    view
 	)
+	v.began = s.state.clock()
 	both.Go(func() (err error) {
 		v.contents, err = s.contents(ctx)
 		return err
@@ -198,7 +203,7 @@ func (s *session) look(ctx context.Context) (*view, error) {
 		err = nil
 	}
 	if err == nil {
-		v.snapshot, err = trees.Scan(ctx, s.Dir, recorded)
+		v.snapshot, v.marks, err = trees.ScanMarked(ctx, s.Dir, recorded)
 	}
 	if err := errors.Join(both.Wait(), err); err != nil {
 		return nil, err
@@ -220,5 +225,8 @@ func (s *session) look(ctx context.Context) (*view, error) {
 		whole = whole.With(gone, s.tool.committed(ctx))
 	}
 	v.file = whole.File(v.scope)
+	if !s.isStatus() && s.asked.Effect != commands.Clones {
+		v.marks = nil // they are much
+	}
 	return &v, nil
 }

@@ -15,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -29,16 +31,15 @@ import (
 // conclusion depends on besides the tree and of the marks, and then the tree's marks
 // (see [trees.Unchanged]).
 
-// seenVersion is part of the first digest. It changes whenever this program comes to
-// other conclusions.
-const seenVersion = "cloudlets seen 1\n"
+// seenVersion is part of the first digest. It changes with the form of the file.
+const seenVersion = "cloudlets seen 2\n"
 
-// seenDigest digests what the conclusion depends on besides the tree: the user, the
-// ignore file, the state of the metadata file when it was read, and the repository's
-// list of files.
+// seenDigest digests what the conclusion depends on besides the tree: this program, the
+// user's rights, the ignore file, the state of the metadata file when it was read, and
+// the repository's list of files.
 func (s *session) seenDigest(c *contents, ignore string) []byte {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s%d %s\n", seenVersion, os.Geteuid(), s.metadataState)
+	fmt.Fprintf(h, "%s%s\n%s\n%s\n", seenVersion, program(), rights(), s.metadataState)
 	write := func(text string) {
 		_ = binary.Write(h, binary.LittleEndian, uint32(len(text))) // hashes take everything
 		_, _ = io.WriteString(h, text)
@@ -60,7 +61,11 @@ func (s *session) seenDigest(c *contents, ignore string) []byte {
 // saveSeen leaves a conclusion for the next status. That it cannot is no error: the
 // next one then looks at all again.
 func (s *session) saveSeen(v *view, ignore string) {
-	marks := v.snapshot.Marks()
+	var marks []byte
+	if v.marks != nil && s.metadataOld(v.began) {
+		marks = v.marks.Text(v.began)
+	}
+	v.marks = nil
 	if marks == nil {
 		_ = s.state.remove(seenFile)
 		return
@@ -92,10 +97,49 @@ func (s *session) asSeen(ctx context.Context, e *early) (bool, error) {
 		return nil
 	})
 	unchanged, err := trees.Unchanged(ctx, s.Dir, marks)
+	if err != nil && ctx.Err() == nil {
+		unchanged, err = false, nil // whoever looks at all tells what is wrong
+	}
 	if err := errors.Join(both.Wait(), err); err != nil {
 		return false, err
 	}
 	return same && unchanged, nil
+}
+
+// program tells one build of this program from others.
+func program() string {
+	name, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	state, _ := fileState(name)
+	return state
+}
+
+// rights tells what of a tree this process may see, and by which numbers: in a user
+// namespace files seem to have other owners, and some attributes are not seen.
+func rights() string {
+	text := fmt.Sprintln(os.Geteuid(), os.Getegid())
+	ids, _ := os.ReadFile("/proc/self/uid_map") // elsewhere there are no namespaces
+	status, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(status)) {
+		if strings.HasPrefix(line, "CapEff:") {
+			text += line
+		}
+	}
+	return text + string(ids)
+}
+
+// metadataOld reports whether the image's metadata file shows by its time of change if it
+// changes after a time.
+func (s *session) metadataOld(at time.Time) bool {
+	var st unix.Stat_t
+	err := unix.Lstat(filepath.Join(s.Dir, metadataName), &st)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	changed := time.Unix(st.Ctim.Unix())
+	return trees.IsOld(changed, changed.Nanosecond() == 0, at)
 }
 
 // fileState tells one state of a file from others. It is "" if there is no file.

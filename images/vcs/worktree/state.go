@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -56,6 +57,22 @@ func openState(repository string) (*state, error) {
 		return nil, errors.Join(err, s.lock.Close())
 	}
 	return s, nil
+}
+
+// clock returns the time by the clock of the filesystem that has the state, which may be
+// another computer's, or by this computer's if that is earlier.
+func (s *state) clock() time.Time {
+	now := time.Now()
+	if s == nil {
+		return now
+	}
+	var st unix.Stat_t
+	if s.lock.Chmod(0o600) == nil && unix.Fstat(int(s.lock.Fd()), &st) == nil { // that sets the time of change
+		if at := time.Unix(st.Ctim.Unix()); at.Before(now) {
+			return at
+		}
+	}
+	return now
 }
 
 func (s *state) file(name string) string { return filepath.Join(s.folder, name) }
