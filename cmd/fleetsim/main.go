@@ -11,7 +11,7 @@
 // The files are: main.go (flags), bed.go (namespaces, daemons, etcd), site.go (the
 // machines' files and an image), dhcp.go and tftp.go (what firmware speaks),
 // machine.go (one machine, step by step), inspect.go and agent.go (its last parts),
-// storm.go (all machines), rollout.go (all of them once more, in waves), and report.go
+// storm.go (all machines), page.go (who looks at the page), rollout.go (all of them once more, in waves), and report.go
 // (the table).
 package main
 
@@ -57,6 +57,7 @@ type options struct {
 	JSON         bool
 	Keep         bool
 	inside       bool
+	page         []string
 	rate, image  int64
 	mix          mix
 }
@@ -80,6 +81,9 @@ func command() *cobra.Command {
   fleetsim --machines 10000 --over 60s --kill 10
   fleetsim --machines 10000 --over 60s --servers 3 --etcd bin/etcd/usr/bin/etcd --kill 3 --kill-etcd`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(o.page) > 0 {
+				return lookAtPage(cmd.Context(), o.page, cmd.OutOrStdout())
+			}
 			if err := o.check(); err != nil {
 				return err
 			}
@@ -112,7 +116,8 @@ func command() *cobra.Command {
 	f.BoolVar(&o.JSON, "json", false, "print the result as JSON")
 	f.BoolVar(&o.Keep, "keep", false, "keep the folder with the daemons' logs and state")
 	f.BoolVar(&o.inside, "inside", false, "")
-	_ = f.MarkHidden("inside")
+	f.StringArrayVar(&o.page, "page", nil, "")
+	_, _ = f.MarkHidden("inside"), f.MarkHidden("page")
 	return cmd
 }
 

@@ -22,7 +22,6 @@ import (
 
 	"cloudlets/images/pause"
 	"cloudlets/web/api"
-	"cloudlets/web/roster"
 )
 
 // run simulates a fleet, in the namespace of the machines.
@@ -90,7 +89,8 @@ func storm(ctx context.Context, o *options, b *bed) (*result, error) {
 	machines, background := context.WithCancel(ctx)
 	group, running := errgroup.WithContext(machines)
 	group.Go(func() error { return a.run(running) })
-	group.Go(func() error { return watch(running, b, r) })
+	group.Go(func() error { return watch(running, b) })
+	group.Go(func() error { return watchPage(running, b, r) })
 	group.Go(func() error { return kill(running, o, b, r) })
 	for i := range o.Bystanders {
 		group.Go(func() error { return bystand(running, a, i, r) })
@@ -133,22 +133,14 @@ func (m *machine) live(ctx context.Context, o *options) error {
 	return m.again(ctx)
 }
 
-// watch asks for the page's first rows as the page does, and how much memory the
-// daemons use.
-func watch(ctx context.Context, b *bed, r *result) error {
-	for i := 0; ; i++ {
-		s := b.servers[i%len(b.servers)]
-		began := time.Now()
-		if _, err := s.client.Page(ctx, roster.Query{}); err == nil {
-			r.notes.took("page: first page", time.Since(began))
-		}
+// watch looks at how much memory the daemons use.
+func watch(ctx context.Context, b *bed) error {
+	for pause.For(ctx, time.Second) == nil {
 		for _, s := range b.servers {
 			s.look()
 		}
-		if pause.For(ctx, time.Second) != nil {
-			return nil
-		}
 	}
+	return nil
 }
 
 // kill kills daemons in turn at random instants, and starts them again at once. If
