@@ -17,6 +17,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"cloudlets/testdata/needs"
 )
 
 // fromStream opens what a file has as if it came from a pipe.
@@ -40,8 +42,10 @@ func fromStream(t *testing.T, path string, opt Options) *Image {
 }
 
 // TestToolsWrite reads what buildah, podman and skopeo write, as files and as
-// streams.
+// streams. Their store keeps the owners of files, which takes root or numbers that the
+// system has set aside for the user.
 func TestToolsWrite(t *testing.T) {
+	needs.Root(t)
 	layout := writeLayout(t, map[string]v1.Image{"v1": makePacked(t, "amd64", oldCompressions, foreignLayers()...)})
 	want := show(t, mustOpen(t, layout, Options{}))
 	work := t.TempDir()
