@@ -10,8 +10,8 @@ import (
 )
 
 // ReleaseProgram gives back the pages of the program's own file that its start needed:
-// they are two thirds of what a short list takes. The kernel maps those that are needed
-// again from its cache. Without /proc they stay.
+// they are most of the memory of a verb that keeps little else. The kernel maps those that
+// are needed again from its cache. Without /proc they stay.
 func ReleaseProgram() {
 	maps, err := os.Open("/proc/self/smaps")
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 // OnAttributes returns a source that calls check at the end of each walk that finds
 // a .gitattributes, until check has returned nil once. The walk returns the error of
 // check. So a search for what a repository left in an image costs no pass over the
-// files of an image that comes from no repository.
-// A source that is [images.Ordered] stays so.
+// files of an image that comes from no repository. A source that is [images.Ordered]
+// stays so.
 func OnAttributes(s images.Source, check func(context.Context) error) images.Source {
 	w := &attributesWatch{Source: s, check: check}
 	if tree, ok := s.(images.Ordered); ok {

@@ -71,7 +71,7 @@ func applied(t testing.TB, dir string, text string) metadata.File {
 
 func scanned(t testing.TB, dir string) string {
 	t.Helper()
-	s, err := Scan(t.Context(), dir, metadata.File{})
+	s, _, err := Scan(t.Context(), dir, metadata.File{})
 	must(t, err)
 	return strings.TrimPrefix(format(t, s.File(Scope{})), header+"\n")
 }
@@ -197,7 +197,7 @@ func TestScopeLeavesAlone(t *testing.T) {
 		must(t, os.Chown(filepath.Join(dir, name), 5, 5))
 	}
 	must(t, Apply(t.Context(), Target{Dir: dir, Scope: scope}, metadata.File{}))
-	s, err := Scan(t.Context(), dir, metadata.File{})
+	s, _, err := Scan(t.Context(), dir, metadata.File{})
 	must(t, err)
 	if got, want := format(t, s.File(scope)), header+"\n/tmp type=dir mode=0700\n"; got != want {
 		t.Errorf("in scope there is\n%swant\n%s", got, want)

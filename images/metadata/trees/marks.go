@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -58,7 +59,7 @@ const (
 	coarseTick = 2 * time.Second
 )
 
-// Marks are those of a tree that was scanned.
+// Marks tell the state of each file of a tree that was scanned.
 type Marks struct{ tree *listing }
 
 // Text returns what [Unchanged] needs to find out later whether the tree still is as it
@@ -75,9 +76,9 @@ func (m *Marks) Text(began time.Time) []byte {
 	return text
 }
 
-// IsOld reports whether a file that changed at one time shows by another time of change
-// if it changes again, at a later time or after it. coarse means that its filesystem
-// keeps whole seconds.
+// IsOld reports whether the last change of a file is so long before a time that any
+// change from that time on gives the file another time of change. coarse means that its
+// filesystem keeps whole seconds.
 func IsOld(changed time.Time, coarse bool, at time.Time) bool {
 	margin := Tick
 	if coarse {
@@ -124,10 +125,7 @@ func (m *marker) directory(to []byte, l *listing) []byte {
 		if inner != nil {
 			p = inner.dir.Path
 		}
-		name := p[len(parent(p)):]
-		if name[0] == '/' {
-			name = name[1:]
-		}
+		name := p[strings.LastIndexByte(p, '/')+1:]
 		to = append(binary.LittleEndian.AppendUint16(to, uint16(len(name))), name...)
 		at := len(to)
 		to = binary.LittleEndian.AppendUint32(to, 0)
@@ -142,8 +140,8 @@ func (m *marker) directory(to []byte, l *listing) []byte {
 }
 
 // Unchanged reports whether the tree in a directory still is as it was when [Scan]
-// looked at it, by the marks from that time. It opens directories only, and takes half
-// of the time of a scan or less.
+// looked at it, by the marks from that time. It takes less than a scan, since it lists no
+// directory and reads no attributes.
 func Unchanged(ctx context.Context, dir string, marks []byte) (bool, error) {
 	root, err := openDir(unix.AT_FDCWD, dir, 0)
 	if err != nil {

@@ -14,13 +14,9 @@ import (
 // files. An unprivileged user cannot give files to other owners or make
 // devices. For such a user, recorded (the metadata from which the directory was
 // made) is authoritative for everything that the user cannot have changed.
-func Scan(ctx context.Context, dir string, recorded metadata.File) (*Snapshot, error) {
-	snapshot, _, err := ScanMarked(ctx, dir, recorded)
-	return snapshot, err
-}
-
-// ScanMarked is [Scan], and returns the marks of the tree, too.
-func ScanMarked(ctx context.Context, dir string, recorded metadata.File) (*Snapshot, *Marks, error) {
+//
+// The marks show later whether the tree has changed. They take much memory.
+func Scan(ctx context.Context, dir string, recorded metadata.File) (*Snapshot, *Marks, error) {
 	s := scan{inodes: map[inode]string{}, dirs: map[string]bool{}, paths: map[string]bool{}, maker: maker{uid: ownID()}}
 	if privileged() {
 		recorded = metadata.File{}

@@ -203,7 +203,7 @@ func (s *session) look(ctx context.Context) (*view, error) {
 		err = nil
 	}
 	if err == nil {
-		v.snapshot, v.marks, err = trees.ScanMarked(ctx, s.Dir, recorded)
+		v.snapshot, v.marks, err = trees.Scan(ctx, s.Dir, recorded)
 	}
 	if err := errors.Join(both.Wait(), err); err != nil {
 		return nil, err
