@@ -88,16 +88,16 @@ func (s *Server) eachRow(macs []provision.MAC) iter.Seq[*api.Machine] {
 	return func(yield func(*api.Machine) bool) {
 		var row api.Machine
 		var spec provision.Spec
-		states := make([]provision.State, 0, min(len(macs), statesAtOnce))
+		states := make([]*provision.State, 0, min(len(macs), statesAtOnce))
 		for some := range slices.Chunk(macs, statesAtOnce) {
 			states = s.Roster.AppendStates(states[:0], some)
-			for i := range states {
+			for _, state := range states {
 				var described bool
-				spec, described = s.Site.Spec(states[i].MAC)
+				spec, described = s.Site.Spec(state.MAC)
 				if described {
-					row = s.row(&spec, states[i])
+					row = s.row(&spec, *state)
 				} else {
-					row = s.row(nil, states[i])
+					row = s.row(nil, *state)
 				}
 				if !yield(&row) {
 					return

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -147,7 +148,7 @@ func (b *bed) saw(mac provision.MAC, facts map[string]string) {
 	state := provision.State{MAC: mac, Facts: facts}
 	b.states[mac] = state
 	b.mu.Unlock()
-	b.SawState(state, true)
+	b.SawState(&state, true)
 }
 
 func (b *bed) made() int {
@@ -344,17 +345,40 @@ func BenchmarkChangeOfOneFile(b *testing.B) {
 				bed.write(machine(i).File(), fmt.Sprintf(`{"image": "web", "hostname": "node%d", "config": {"args": {"role": "web"}}}`, i))
 			}
 			bed.open()
-			specs := bed.site.Specs()
+			changing := &changingSite{Site: bed.site, now: slices.Clone(bed.site.Specs()), before: slices.Clone(bed.site.Specs())}
+			bed.Site = changing
 			before := bed.made()
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				specs[i%n].Cmdline = fmt.Sprint("n=", i)
+				changing.change(i%n, fmt.Sprint("n=", i))
 				bed.renew()
 				bed.drain()
 			}
 			b.ReportMetric(float64(bed.made()-before)/float64(b.N), "checks/op")
 		})
 	}
+}
+
+// changingSite is a site whose next reading has the change of one machine.
+type changingSite struct {
+	Site
+	now, before []provision.Spec
+	changed     int // the machine in which they differ
+}
+
+func (c *changingSite) change(i int, cmdline string) {
+	c.before[c.changed] = c.now[c.changed]
+	c.now, c.before = c.before, c.now
+	c.now[i].Cmdline, c.changed = cmdline, i
+}
+
+func (c *changingSite) Specs() []provision.Spec { return c.now }
+
+func (c *changingSite) Spec(mac provision.MAC) (provision.Spec, bool) {
+	if c.now[c.changed].MAC == mac {
+		return c.now[c.changed], true
+	}
+	return c.Site.Spec(mac)
 }
 
 // TestGivesWay: while machines wait for the server, each check is followed by a pause,

@@ -79,7 +79,7 @@ type Reviewer struct {
 
 // entry is what is known of one machine.
 type entry struct {
-	spec    provision.Spec
+	spec    *provision.Spec // of the site, which never changes it
 	subject subject
 	found   []Finding
 	done    bool // found is of spec and subject
@@ -142,10 +142,11 @@ func (r *Reviewer) renewOne(spec *provision.Spec) {
 	if e == nil {
 		e = &entry{}
 		r.machines[spec.MAC] = e
-	} else if reflect.DeepEqual(&e.spec, spec) { // by pointers, so that no copy is made
+	} else if reflect.DeepEqual(e.spec, spec) {
+		e.spec = spec // so that the site's last reading is not kept
 		return
 	}
-	e.spec, e.done = *spec, false
+	e.spec, e.done = spec, false
 	r.queue(&r.changed, spec.MAC, e)
 }
 
@@ -175,7 +176,7 @@ func (r *Reviewer) SawKit(key depot.Key) {
 }
 
 // SawState is told the state of a machine whenever it changes. It is quick.
-func (r *Reviewer) SawState(state provision.State, _ bool) {
+func (r *Reviewer) SawState(state *provision.State, _ bool) {
 	r.start()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -183,13 +184,13 @@ func (r *Reviewer) SawState(state provision.State, _ bool) {
 	if e == nil || !e.done {
 		return
 	}
-	if s := e.subject; s != s.seen(&e.spec, state, r.uses[s.pack]) {
+	if s := e.subject; s != s.seen(e.spec, state, r.uses[s.pack]) {
 		r.queue(&r.others, state.MAC, e)
 	}
 }
 
 // seen is the subject with what is known of the machine now.
-func (s subject) seen(spec *provision.Spec, state provision.State, u uses) subject {
+func (s subject) seen(spec *provision.Spec, state *provision.State, u uses) subject {
 	s.arch, s.disk, s.address = state.Facts["arch"], "", netip.Addr{}
 	if u.disk {
 		s.disk, _, _ = strings.Cut(state.Facts["disk"], ",")
@@ -276,7 +277,7 @@ func (r *Reviewer) look(ctx context.Context, render images.Renderer, mac provisi
 	image := Image{Manifest: kit.Manifest, System: kit.Image, Tree: tree, Suits: func(spec *provision.Spec) error {
 		return r.Images.Suits(spec, kit, state.Facts["arch"])
 	}}
-	now := subjectOf(kit).seen(&spec, state, r.usesOf(kit.Pack.Digest, image))
+	now := subjectOf(kit).seen(&spec, &state, r.usesOf(kit.Pack.Digest, image))
 	r.mu.Lock()
 	e := r.machines[mac]
 	same := e == nil || e.done && e.subject == now
@@ -311,7 +312,7 @@ func (r *Reviewer) keep(mac provision.MAC, spec provision.Spec, now subject, fou
 	defer r.mu.Unlock()
 	r.checks++
 	e := r.machines[mac]
-	if e == nil || !reflect.DeepEqual(e.spec, spec) {
+	if e == nil || !reflect.DeepEqual(e.spec, &spec) {
 		return false
 	}
 	news = !slices.Equal(e.found, found)
@@ -397,7 +398,7 @@ func (r *Reviewer) known(mac provision.MAC) (found []Finding, checked bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e, now := r.machines[mac], subjectOf(status.Kit)
-	if e == nil || !e.done || e.subject.pack != now.pack || e.subject.ramdisk != now.ramdisk || !reflect.DeepEqual(&e.spec, &spec) {
+	if e == nil || !e.done || e.subject.pack != now.pack || e.subject.ramdisk != now.ramdisk || !reflect.DeepEqual(e.spec, &spec) {
 		return found, false
 	}
 	return append(found, e.found...), true

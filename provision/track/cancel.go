@@ -56,7 +56,7 @@ func (t *Tracker) cancelInMemory(mac provision.MAC, choose choice, late func(sto
 	t.lock()
 	defer t.unlock()
 	m := t.machine(mac)
-	events, _ := choose(m.state) // this choice never refuses
+	events, _ := choose(*m.state) // this choice never refuses
 	for i := range events {
 		events[i].ID = t.takeID()
 		t.wait(m, waiting{Event: events[i], also: late})

@@ -119,7 +119,7 @@ func (c *cards) resembling(card provision.MAC, uuid provision.UUID) []provision.
 
 // update takes over a machine's state. known says that the site has the machine: of a
 // stranger it counts only what its own card showed.
-func (c *cards) update(s provision.State, known bool) {
+func (c *cards) update(s *provision.State, known bool) {
 	next := identity{booted: s.Cards}
 	if known {
 		next.uuid, next.nics = provision.UUIDOf(s.Facts["uuid"]), s.Facts["macs"]

@@ -34,7 +34,7 @@ func (t *Tracker) RecordInspection(ctx context.Context, e provision.Event, i Ins
 	m := t.machine(e.MAC)
 	e.ID = t.takeID()
 	t.wait(m, waiting{Event: e, also: func(tx store.Tx) error { return store.PutJSON(tx, inspectionBucket, string(e.MAC), i) }})
-	m.remember(e)
+	t.remember(m, e)
 	t.publish(e)
 	t.unlock()
 	return t.flushMachine(ctx, e.MAC)

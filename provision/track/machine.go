@@ -2,6 +2,7 @@ package track
 
 import (
 	"slices"
+	"time"
 
 	"cloudlets/provision"
 	"cloudlets/provision/store"
@@ -9,12 +10,13 @@ import (
 
 // machine is what the tracker has in memory about one machine.
 type machine struct {
-	// state is the state in the store, with the events that wait folded onto it.
-	state provision.State
+	// state is the state in the store, with the events that wait folded onto it. It is
+	// replaced and never changed, since watchers and readers have it as well.
+	state *provision.State
 	// stored is the state in the store, if events wait.
-	stored   provision.State
+	stored   *provision.State
 	waiting  []waiting         // this server's own events, oldest first
-	recent   []provision.Event // this server's latest few, to find repetitions
+	recent   []provision.Event // this server's latest few, to find repetitions; see [Tracker.remember]
 	stranger bool
 }
 
@@ -31,12 +33,12 @@ type waiting struct {
 // wait adds an event to those that wait to be written. The caller holds mu.
 func (t *Tracker) wait(m *machine, w waiting) {
 	if len(m.waiting) == 0 {
-		m.stored = m.state.WithoutProgress()
+		stored := m.state.WithoutProgress()
+		m.stored = &stored
 		t.lane(w.MAC).dirty[w.MAC] = struct{}{}
 	}
 	m.waiting = append(m.waiting, w)
-	m.state = provision.Fold(m.state, w.Event)
-	t.changed(m)
+	t.fold(m, w.Event)
 	t.waiting++
 	t.wake()
 }
@@ -47,18 +49,27 @@ func (t *Tracker) settle(m *machine, stored provision.State, contains func(waiti
 	before := len(m.waiting)
 	m.waiting = slices.DeleteFunc(m.waiting, contains)
 	t.waiting -= before - len(m.waiting)
-	was := m.state
-	m.stored, m.state = stored, stored
+	state := stored
 	for _, w := range m.waiting {
-		m.state = provision.Fold(m.state, w.Event)
+		state = provision.Fold(state, w.Event)
 	}
-	if m.state.Stage == was.Stage && m.state.Since.Equal(was.Since) {
-		m.state.Progress = was.Progress
+	if was := m.state; was != nil && state.Stage == was.Stage && state.Since.Equal(was.Since) {
+		state.Progress = was.Progress
 	}
+	m.state = &state
 	if len(m.waiting) == 0 {
-		m.waiting, m.stored = nil, provision.State{}
+		m.waiting, m.stored = nil, nil
 		delete(t.lane(stored.MAC).dirty, stored.MAC)
+	} else {
+		m.stored = &stored
 	}
+	t.changed(m)
+}
+
+// fold takes an event into a machine's state. The caller holds mu.
+func (t *Tracker) fold(m *machine, e provision.Event) {
+	state := provision.Fold(*m.state, e)
+	m.state = &state
 	t.changed(m)
 }
 
@@ -70,7 +81,7 @@ func (t *Tracker) repeats(m *machine, e provision.Event) bool {
 	}
 	for i := range m.recent {
 		first := &m.recent[i]
-		if age := e.Time.Sub(first.Time); !e.SameAs(*first) || age >= repeatTime || age < 0 {
+		if !e.SameAs(*first) || isPast(first.Time, e.Time) {
 			continue
 		}
 		first.Count = max(first.Count, 1) + 1
@@ -92,12 +103,41 @@ func (t *Tracker) dropRepetition(m *machine, first uint64) {
 	t.waiting -= before - len(m.waiting)
 }
 
-// remember keeps an event to compare the next ones with.
-func (m *machine) remember(e provision.Event) {
+// remember keeps an event to compare the next ones with, and forgets those for which it
+// is too late: the events of all machines take far more memory than those of a moment.
+// The caller holds mu.
+func (t *Tracker) remember(m *machine, e provision.Event) {
 	if len(m.recent) >= maxRecent {
 		m.recent = append(m.recent[:0], m.recent[1:]...)
 	}
 	m.recent = append(m.recent, e)
+	now := t.clock()
+	t.remembered = append(t.remembered, remembered{m, now})
+	for len(t.remembered) > 0 && isPast(t.remembered[0].at, now) {
+		t.remembered[0].machine.forget(now)
+		t.remembered = t.remembered[1:]
+	}
+}
+
+// remembered says since when a machine remembers something.
+type remembered struct {
+	machine *machine
+	at      time.Time
+}
+
+// isPast says whether it is too late to repeat what was at a time. If the clock was set
+// back, it is.
+func isPast(at, now time.Time) bool {
+	age := now.Sub(at)
+	return age >= repeatTime || age < 0
+}
+
+// forget forgets the events that none can repeat any more.
+func (m *machine) forget(now time.Time) {
+	m.recent = slices.DeleteFunc(m.recent, func(e provision.Event) bool { return isPast(e.Time, now) })
+	if len(m.recent) == 0 {
+		m.recent = nil
+	}
 }
 
 // machine returns the entry of a machine, and makes it if there is none. The
@@ -107,7 +147,8 @@ func (t *Tracker) machine(mac provision.MAC) *machine {
 	if known {
 		return m
 	}
-	m = &machine{state: t.unseen(mac), stranger: !t.known(mac)}
+	unseen := t.unseen(mac)
+	m = &machine{state: &unseen, stranger: !t.known(mac)}
 	if m.stranger {
 		if t.strangers >= maxStrangers {
 			t.forgetStrangers()
@@ -130,7 +171,8 @@ func (t *Tracker) remove(mac provision.MAC) {
 	t.waiting -= len(m.waiting)
 	delete(t.lane(mac).dirty, mac)
 	delete(t.machines, mac)
-	t.tell(t.unseen(mac), false)
+	unseen := t.unseen(mac)
+	t.tell(&unseen, false)
 }
 
 // forgetStrangers makes room. It forgets a sixteenth of the machines that are not

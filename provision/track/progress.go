@@ -87,8 +87,7 @@ func (t *Tracker) takeProgress(c store.Change) {
 		}
 		delete(t.progressing, mac) // its agent goes on with that server
 		e := provision.Event{ID: t.takeID(), MAC: mac, Time: t.clock(), Kind: provision.KindProgress, Progress: &p}
-		m.state = provision.Fold(m.state, e)
-		t.changed(m)
+		t.fold(m, e)
 		t.publish(e)
 	}
 }

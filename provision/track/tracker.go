@@ -89,6 +89,7 @@ type Tracker struct {
 	mu          sync.Mutex // guards the fields below; never held during a write. See lock.
 	machines    map[provision.MAC]*machine
 	waiting     int                        // events of all machines that wait to be written
+	remembered  []remembered               // what machines remember, oldest first
 	progressing map[provision.MAC]struct{} // machines whose progress this server was told
 	strangers   int                        // of machines
 	forgetSaid  time.Time                  // when the log last said that strangers were forgotten
@@ -263,8 +264,7 @@ func (t *Tracker) recordSoon(e provision.Event) (full bool) {
 	m := t.machine(e.MAC)
 	if e.Kind == provision.KindProgress {
 		e.ID = t.takeID()
-		m.state = provision.Fold(m.state, e)
-		t.changed(m)
+		t.fold(m, e)
 		if t.store.Limits().Shared {
 			t.progressing[e.MAC] = struct{}{}
 		}
@@ -276,7 +276,7 @@ func (t *Tracker) recordSoon(e provision.Event) (full bool) {
 	}
 	e.ID = t.takeID()
 	t.wait(m, waiting{Event: e})
-	m.remember(e)
+	t.remember(m, e)
 	t.publish(e)
 	return t.waiting >= maxPending
 }

@@ -5,9 +5,9 @@ import "cloudlets/provision"
 // Watcher is told the state of a machine whenever it changes. known is false if the
 // tracker has forgotten the machine. A Watcher is called while the tracker is
 // locked: it must be quick, and must not call the tracker, except for
-// [Tracker.Machine]. The maps and lists in
-// the state are shared, so it must not write to them.
-type Watcher func(state provision.State, known bool)
+// [Tracker.Machine]. It may
+// keep the state, which is shared and never changed, so it must not write to it.
+type Watcher func(state *provision.State, known bool)
 
 // Watch tells a watcher of all machines that are known, and then of every change,
 // for as long as the tracker is used.
@@ -29,16 +29,17 @@ func (t *Tracker) Tell(mac provision.MAC) {
 		t.changed(m)
 		return
 	}
-	t.tell(t.unseen(mac), false)
+	unseen := t.unseen(mac)
+	t.tell(&unseen, false)
 }
 
 // changed tells the watchers, and the index of cards, of a machine's new state. The
 // caller holds mu.
 func (t *Tracker) changed(m *machine) { t.tell(m.state, true) }
 
-func (t *Tracker) tell(state provision.State, known bool) {
+func (t *Tracker) tell(state *provision.State, known bool) {
 	if known {
-		t.states.Store(state.MAC, &state)
+		t.states.Store(state.MAC, state)
 	} else {
 		t.states.Delete(state.MAC)
 	}

@@ -237,7 +237,7 @@ func (t *Tracker) unwritten(l *lane, w write) {
 	before := t.waiting
 	for _, m := range t.machines {
 		if len(m.waiting) > 0 {
-			t.settle(m, m.stored, func(w waiting) bool { return !w.Durable() })
+			t.settle(m, *m.stored, func(w waiting) bool { return !w.Durable() })
 		}
 	}
 	t.log.Error("events are lost: they could not be written, and too many wait", "lost", before-t.waiting)

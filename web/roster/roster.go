@@ -67,7 +67,7 @@ type Roster struct {
 // request never waits for the tracker, which is busy when many machines report.
 type machine struct {
 	entry *entry
-	state provision.State
+	state *provision.State // the tracker's, which is never changed
 	// outdated says in which ways it has another system than it shall have.
 	outdated []string
 }
@@ -160,13 +160,13 @@ func (r *Roster) undescribed() []provision.MAC {
 
 // update puts a machine where its state and its file place it. What was seen as a
 // machine of its own, before a file listed it as a card of another one, is no machine.
-func (r *Roster) update(state provision.State, known bool) {
+func (r *Roster) update(state *provision.State, known bool) {
 	known = known && r.tracker.Machine(r.site, state.MAC) == state.MAC
 	var spec *provision.Spec
 	if found, described := r.site.Spec(state.MAC); described {
 		spec = &found
 	}
-	outdated := r.compare(spec, state)
+	outdated := r.compare(spec, *state)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for v := range r.views[state.MAC] {
@@ -185,20 +185,20 @@ func (r *Roster) update(state provision.State, known bool) {
 		r.machines[state.MAC] = m
 	}
 	m.state, m.outdated = state, outdated
-	r.move(m, newEntry(spec, state, outdated != nil))
+	r.move(m, newEntry(spec, *state, outdated != nil))
 }
 
-// AppendStates appends the states of some machines, in the same order. Their maps and
-// lists are shared: do not write to them.
-func (r *Roster) AppendStates(states []provision.State, macs []provision.MAC) []provision.State {
+// AppendStates appends the states of some machines, in the same order. They are shared: do
+// not write to them.
+func (r *Roster) AppendStates(states []*provision.State, macs []provision.MAC) []*provision.State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, mac := range macs {
-		state := provision.State{MAC: mac, Stage: provision.StageNew}
-		if m := r.machines[mac]; m != nil { // else it went away after the page was made
-			state = m.state
+		if m := r.machines[mac]; m != nil {
+			states = append(states, m.state)
+		} else { // it went away after the page was made
+			states = append(states, &provision.State{MAC: mac, Stage: provision.StageNew})
 		}
-		states = append(states, state)
 	}
 	return states
 }

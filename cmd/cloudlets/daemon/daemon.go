@@ -137,7 +137,7 @@ func (d *Daemon) wire(ctx context.Context) (err error) {
 		return err
 	}
 	d.Site.JudgeBy(d.tracker.Found)
-	d.tracker.Watch(func(state provision.State, _ bool) { d.Site.Learned(state.MAC, state.Found) })
+	d.tracker.Watch(func(state *provision.State, _ bool) { d.Site.Learned(state.MAC, state.Found) })
 	if d.leases, err = d.leaseStore().Open(ctx); err != nil {
 		d.tracker.Close()
 		d.members.Close()

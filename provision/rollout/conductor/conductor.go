@@ -102,7 +102,7 @@ func (c *Conductor) Run(ctx context.Context) error {
 }
 
 // saw is a [track.Watcher].
-func (c *Conductor) saw(state provision.State, _ bool) {
+func (c *Conductor) saw(state *provision.State, _ bool) {
 	if c.Book.Of(state.MAC) != nil {
 		c.look(state.MAC)
 	}

@@ -109,8 +109,8 @@ type entry struct {
 }
 
 // saw is a [track.Watcher].
-func (q *queue) saw(state provision.State, known bool) {
-	if at, can := q.quietFrom(state); known && can {
+func (q *queue) saw(state *provision.State, known bool) {
+	if at, can := q.quietFrom(*state); known && can {
 		q.push(state.MAC, at)
 	}
 }
