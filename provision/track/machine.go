@@ -16,7 +16,7 @@ type machine struct {
 	// stored is the state in the store, if events wait.
 	stored   *provision.State
 	waiting  []waiting         // this server's own events, oldest first
-	recent   []provision.Event // this server's latest few, to find repetitions; see [Tracker.remember]
+	recent   []provision.Event // this server's latest few, to find repetitions; see remember
 	stranger bool
 }
 

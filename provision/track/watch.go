@@ -5,8 +5,8 @@ import "cloudlets/provision"
 // Watcher is told the state of a machine whenever it changes. known is false if the
 // tracker has forgotten the machine. A Watcher is called while the tracker is
 // locked: it must be quick, and must not call the tracker, except for
-// [Tracker.Machine]. It may
-// keep the state, which is shared and never changed, so it must not write to it.
+// [Tracker.Machine]. It may keep the state, which is shared and never changed, so it must
+// not write to it.
 type Watcher func(state *provision.State, known bool)
 
 // Watch tells a watcher of all machines that are known, and then of every change,
