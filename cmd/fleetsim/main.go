@@ -11,8 +11,8 @@
 // The files are: main.go (flags), bed.go (namespaces, daemons, etcd), site.go (the
 // machines' files and an image), dhcp.go and tftp.go (what firmware speaks),
 // machine.go (one machine, step by step), inspect.go and agent.go (its last parts),
-// storm.go (all machines), page.go (who looks at the page), rollout.go (all of them once more, in waves), and report.go
-// (the table).
+// storm.go (all machines), page.go (who looks at the page), rollout.go (all of them
+// once more, in waves), and report.go (the table).
 package main
 
 import (

@@ -26,7 +26,7 @@ func watchPage(ctx context.Context, b *bed, r *result) error {
 	if err != nil {
 		return err
 	}
-	args := []string{}
+	var args []string
 	for _, s := range b.servers {
 		args = append(args, "--page", s.socket)
 	}
@@ -40,6 +40,10 @@ func watchPage(ctx context.Context, b *bed, r *result) error {
 		return err
 	}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if lines.Text() == noAnswer {
+			r.notes.count("page: no answer")
+			continue
+		}
 		ns, err := strconv.ParseInt(lines.Text(), 10, 64)
 		if err != nil {
 			return errors.Join(fmt.Errorf("the process that looks at the page said %q", lines.Text()), cmd.Wait())
@@ -52,8 +56,11 @@ func watchPage(ctx context.Context, b *bed, r *result) error {
 	return nil
 }
 
+// noAnswer stands for a time if a daemon did not answer, as one that was killed does not.
+const noAnswer = "no answer"
+
 // lookAtPage asks the daemons with these sockets for the page's first rows as the page
-// does, and writes how many nanoseconds each answer took.
+// does, and writes how many nanoseconds each answer took, or noAnswer.
 func lookAtPage(ctx context.Context, sockets []string, out io.Writer) error {
 	var clients []*api.Client
 	for _, socket := range sockets {
@@ -63,10 +70,15 @@ func lookAtPage(ctx context.Context, sockets []string, out io.Writer) error {
 	}
 	for i := 0; ; i++ {
 		began := time.Now()
-		if _, err := clients[i%len(clients)].Page(ctx, roster.Query{}); err == nil {
-			if _, err := fmt.Fprintln(out, time.Since(began).Nanoseconds()); err != nil {
-				return err
-			}
+		_, err := clients[i%len(clients)].Page(ctx, roster.Query{})
+		said := noAnswer
+		if err == nil {
+			said = strconv.FormatInt(time.Since(began).Nanoseconds(), 10)
+		} else if ctx.Err() != nil {
+			return nil
+		}
+		if _, err := fmt.Fprintln(out, said); err != nil {
+			return err
 		}
 		if pause.For(ctx, time.Second) != nil {
 			return nil
