@@ -214,6 +214,9 @@ func answerLease(req Request, id Identity, grant Grant, boot Boot, t dhcpv4.Mess
 	options, err := chooseBootOptions(req, id, boot, withLease)
 	if err != nil {
 		// With an address but no file, firmware goes to its next boot device.
+		if boot.Final && req.Client.isIPXE() {
+			setOption(p, optIPXE, waitForNoProxy())
+		}
 		return finish(req, p, "", fmt.Sprintf("%s, the address only: %s", grant.Reason, err))
 	}
 	options.apply(p)

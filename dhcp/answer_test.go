@@ -166,6 +166,18 @@ func TestMustNotBoot(t *testing.T) {
 	}
 }
 
+// TestGoesToItsOwnDisk: an iPXE of a machine that no other server boots either is told not to
+// wait for a proxy. Firmware is told nothing that it could take for an offer to boot.
+func TestGoesToItsOwnDisk(t *testing.T) {
+	final := dhcp.Boot{Reason: "installed", Final: true}
+	for name, want := range map[string][]byte{"ipxe-rom-discover": {176, 1, 1}, "bios-pxe-discover": nil, "ovmf-pxe-discover": nil} {
+		r := answerSample(dhcptest.SampleNamed(t, name), dhcp.Pool, final)
+		if got := r.Packet.Options[175]; !slices.Equal(got, want) || r.Packet.Options.Has(dhcpv4.OptionBootfileName) {
+			t.Errorf("%s: option 175 is %v, want %v:\n%s", name, got, want, render(r))
+		}
+	}
+}
+
 func TestOneStepQuirk(t *testing.T) {
 	boot := dhcp.Boot{File: "snponly.efi", OneStep: true}
 	r := answerSample(dhcptest.SampleNamed(t, "ovmf-pxe-discover"), dhcp.Proxy, boot)

@@ -76,12 +76,17 @@ func chooseBootOptions(req Request, id Identity, boot Boot, s step) (bootOptions
 	default:
 		o.setForPXE(c.Firmware, id, boot, s)
 	}
-	if s == withLease && (req.Client.Kind == IPXE || req.Client.Kind == OwnIPXE) {
-		// No proxy answers on this network, so iPXE need not wait for one.
-		o.ipxe = []byte{ipxeNoProxyDHCP, 1, 1}
+	if s == withLease && req.Client.isIPXE() {
+		o.ipxe = waitForNoProxy() // none answers on this network
 	}
 	return o, nil
 }
+
+// isIPXE says whether a client is an iPXE of any kind.
+func (c Client) isIPXE() bool { return c.Kind == IPXE || c.Kind == OwnIPXE }
+
+// waitForNoProxy is iPXE's option by which it does not wait some seconds for a proxy.
+func waitForNoProxy() []byte { return []byte{ipxeNoProxyDHCP, 1, 1} }
 
 // checkBootable returns an error if a client has nothing to boot, or cannot
 // boot what it was given.

@@ -83,6 +83,9 @@ type Boot struct {
 	// OneStep names the file to a UEFI PXE client in the offer itself, for
 	// machines that do not come to port 4011.
 	OneStep bool
+	// Final says of an empty File that no other server has one for the client either, so it
+	// need not wait for a proxy.
+	Final bool
 	// Reason says why the client boots this, for the machine's trace.
 	Reason string
 }

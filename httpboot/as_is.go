@@ -90,11 +90,7 @@ func (c *Chain) sentAway(ctx context.Context, mac provision.MAC, from netip.Addr
 	if decision.Action != provision.ActionLocal || decision.Order.IsZero() || c.Foreign(mac, from) != "" {
 		return
 	}
-	err := c.takeBoot(ctx, provision.Event{
-		MAC: mac, Kind: provision.KindDecision, Stage: provision.StageLocal, Text: "sent to its own disk", Reason: decision.Reason,
-		Booted: &provision.Booted{Boot: *decision.Boot, Order: decision.Order},
-	})
-	if err != nil {
+	if err := c.takeBoot(ctx, toDisk(mac, decision)); err != nil {
 		c.Logger().Warn("an order to boot from the own disk was not noted as done", "machine", mac, "error", err)
 	}
 }

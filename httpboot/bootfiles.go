@@ -47,6 +47,9 @@ func (b bootFiles) OpenFor(ctx context.Context, from netip.Addr, name string) (f
 	if rest, ok := strings.CutPrefix(name, dialect.UBootMachines); ok {
 		return b.extlinuxFile(ctx, from, name, rest)
 	}
+	if mac, arch, ok := dialect.OwnDiskOf(name); ok {
+		return b.ownDiskFile(ctx, mac, arch)
+	}
 	if digest, ok := dialect.DepotFile(name); ok {
 		return b.depotFile(ctx, from, digest)
 	}

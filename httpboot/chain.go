@@ -14,6 +14,7 @@
 //	TFTP           U-Boot: the same                        dialect/uboot.go, bootfiles.go
 //	TFTP           Raspberry Pi: the same, and firmware    dialect/pi.go, pi.go
 //	HTTP           one signed program has it all           unified.go
+//	TFTP or HTTP   or: the machine starts its own disk     own_disk.go, and package owndisk
 //	HTTP           the agent inspects a stranger           inspect.go
 //	HTTP           the agent claims its plan               claim.go
 //	HTTP           a person confirms its plan              proposal.go
@@ -125,7 +126,7 @@ func (c *Chain) Boot(_ context.Context, client dhcp.Client) dhcp.Boot {
 	case decision.Action == provision.ActionLive:
 		key = liveKey(spec.Booting(*decision.Boot))
 	case decision.Action != provision.ActionInstall:
-		return dhcp.Boot{Reason: decision.Reason}
+		return dhcp.Boot{Reason: decision.Reason, Final: decision.Action == provision.ActionLocal}
 	}
 	if key == (depot.Key{}) {
 		key = kitKey(spec)
@@ -162,11 +163,15 @@ func processor(client dhcp.Client) string {
 	return ""
 }
 
-// letGo sends a UEFI machine of the site to its own disk: it starts iPXE, whose
+// letGo sends a UEFI machine of the site to its own disk. If this server has installed the machine, a program
+// starts that disk at once. Otherwise iPXE starts, whose
 // script exits at once, or GRUB, which starts the disk's boot loader. Without a boot file, UEFI firmware would ask again for a
 // minute by PXE, and for another minute by HTTP, before it tries the disk. BIOS
 // firmware gives up at once. If there is no such loader, the machine has to wait.
 func (c *Chain) letGo(mac provision.MAC, client dhcp.Client, spec *provision.Spec, decision provision.Decision) dhcp.Boot {
+	if file := c.ownDiskFor(mac, client, spec); file != "" {
+		return dhcp.Boot{File: file, OneStep: spec.Quirks.OneStep, Reason: decision.Reason + "; its firmware gets a program that starts that disk"}
+	}
 	if bootsUnified(client, spec) {
 		return c.letGoUnified(mac, client, spec, decision)
 	}

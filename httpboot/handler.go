@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"cloudlets/httpboot/dialect"
 	"cloudlets/httpboot/requests"
 	"cloudlets/provision"
 	"cloudlets/provision/depot"
@@ -30,7 +31,7 @@ func (c *Chain) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /boot/{mac}/script", c.script)
 	mux.HandleFunc("GET "+wire.ParamsPath("{mac}"), c.params)
-	mux.HandleFunc("GET "+noFilePath("{mac}"), c.noFile)
+	mux.HandleFunc("GET /"+dialect.OwnDiskFolder("{mac}")+"{file}", c.ownDisk)
 	mux.HandleFunc("GET "+asIsFiles("{mac}", "{token}")+"/{path...}", c.asIsFile)
 	mux.HandleFunc("GET "+asIsFiles("{mac}", "{token}"), c.asIsFile) // the mux would redirect to the other
 	mux.HandleFunc("GET "+loaderPath+"{name}", c.loader)

@@ -51,7 +51,17 @@ func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d 
 		}
 		event.Stage, event.Text, event.Booted = "", "the agent asks again: "+event.Text, nil
 	}
-	if warning := c.Foreign(mac, from); warning != "" {
+	if err := c.told(ctx, from, event); err != nil {
+		c.Logger().Warn("a machine was not told to boot", "machine", mac, "error", err)
+		return d.Again(mac, "the server cannot note what this machine boots")
+	}
+	return text
+}
+
+// told records an event of a machine that was told what to do, and from where it asked.
+// The error says that the order for it could not be used up.
+func (c *Chain) told(ctx context.Context, from netip.Addr, event provision.Event) error {
+	if warning := c.Foreign(event.MAC, from); warning != "" {
 		// A person or another host looks. The machine is where it was.
 		event.Reason, event.Stage, event.Facts = event.Reason+"; "+warning, "", nil
 		if event.Kind == provision.KindFailed {
@@ -60,17 +70,22 @@ func (c *Chain) tell(ctx context.Context, mac provision.MAC, from netip.Addr, d 
 		event.Booted = nil
 	} else {
 		event.Reason += "; asked from " + from.String()
-		c.SawHost(mac, from)
+		c.SawHost(event.MAC, from)
 	}
 	if event.Booted != nil {
-		if err := c.takeBoot(ctx, event); err != nil {
-			c.Logger().Warn("a machine was not told to boot", "machine", mac, "error", err)
-			return d.Again(mac, "the server cannot note what this machine boots")
-		}
-		return text
+		return c.takeBoot(ctx, event)
 	}
 	c.Record(ctx, event)
-	return text
+	return nil
+}
+
+// toDisk is the event of a machine that is sent to its own disk.
+func toDisk(mac provision.MAC, decision provision.Decision) provision.Event {
+	event := provision.Event{MAC: mac, Kind: provision.KindDecision, Stage: provision.StageLocal, Text: "sent to its own disk", Reason: decision.Reason}
+	if !decision.Order.IsZero() {
+		event.Booted = &provision.Booted{Boot: *decision.Boot, Order: decision.Order}
+	}
+	return event
 }
 
 // next decides what a machine's boot loader does next. It returns that in the
@@ -84,10 +99,9 @@ func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect.Dialect) 
 	key := depot.Key{}
 	switch decision.Action {
 	case provision.ActionLocal:
-		event.Stage, event.Text = provision.StageLocal, "sent to its own disk"
-		if !decision.Order.IsZero() {
-			event.Booted = &provision.Booted{Boot: *decision.Boot, Order: decision.Order}
-		}
+		reason := event.Reason
+		event = toDisk(mac, decision)
+		event.Reason = reason
 		return d.Leave(decision.Reason), event
 	case provision.ActionDiscover:
 		event.Stage, event.Text = provision.StageStranger, "let go to its next boot device"

@@ -10,7 +10,6 @@ import (
 
 	"cloudlets/dhcp"
 	"cloudlets/httpboot/dialect"
-	"cloudlets/httpboot/requests"
 	"cloudlets/images"
 	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/target"
@@ -53,32 +52,13 @@ func (c *Chain) unified(client dhcp.Client, spec *provision.Spec) (string, error
 }
 
 // letGoUnified sends a machine that starts only what its owner signed to its own
-// disk. The URL names no file: firmware that gets the status 404 goes on to the next
+// disk. There is no program that starts the disk, so the URL names no file: firmware that gets the status 404 goes on to the next
 // boot device at once. Without a URL it would ask for another minute.
 func (c *Chain) letGoUnified(mac provision.MAC, client dhcp.Client, spec *provision.Spec, decision provision.Decision) dhcp.Boot {
 	return dhcp.Boot{
-		File:   c.firmwareBase(client.Server, spec) + noFilePath(string(mac)),
+		File:   c.firmwareBase(client.Server, spec) + "/" + dialect.OwnDisk(mac, processor(client)),
 		Reason: decision.Reason + "; it gets the URL of a file that does not exist, which is faster than waiting for its firmware to give up",
 	}
-}
-
-// noFilePath is the path of a file that does not exist.
-func noFilePath(mac string) string { return "/boot/" + mac + "/own-disk.efi" }
-
-// noFile answers firmware that shall go on to its next boot device.
-func (c *Chain) noFile(w http.ResponseWriter, r *http.Request) {
-	http.Error(w, "this file does not exist, so that the machine boots from its own disk", http.StatusNotFound)
-	mac, err := provision.ParseMAC(r.PathValue("mac"))
-	if err != nil {
-		return
-	}
-	spec, decision := c.Decide(mac)
-	if spec == nil {
-		return
-	}
-	event := provision.Event{MAC: mac, Kind: provision.KindHTTP, Text: "its firmware was told 404 by " + requests.Protocol(r) + ", so that it goes on to its own disk"}
-	c.Record(r.Context(), event)
-	c.sentAway(r.Context(), mac, requests.RemoteAddr(r), decision)
 }
 
 // params tells an agent its parameters, if its own command line is the same for all

@@ -20,6 +20,9 @@ type Report struct {
 	Copied int64 `json:"copied,omitempty"`
 	// Slot is the slot that was written, "a" or "b", on a disk with two.
 	Slot string `json:"slot,omitempty"`
+	// BootPartitions are the GUIDs of the EFI system partitions from which the system
+	// starts, one on each of its disks.
+	BootPartitions []string `json:"bootPartitions,omitempty"`
 	// Stages are the stages with the time that each took, in order.
 	Stages []StageSeconds `json:"stages"`
 	// Digests are those of the packs whose files were read back from the disk and found
@@ -37,6 +40,7 @@ type StageSeconds struct {
 const (
 	maxReportStages  = 16
 	maxReportDigests = 4
+	maxReportDisks   = 2
 	maxReportText    = 128 // bytes
 )
 
@@ -47,11 +51,18 @@ func (r Report) Bounded() Report {
 	for i := range r.Stages {
 		r.Stages[i].Stage = Stage(Cut(string(r.Stages[i].Stage), maxReportText))
 	}
-	r.Digests = slices.Clone(r.Digests[:min(len(r.Digests), maxReportDigests)])
-	for i := range r.Digests {
-		r.Digests[i] = Cut(r.Digests[i], maxReportText)
-	}
+	r.Digests = boundedTexts(r.Digests, maxReportDigests)
+	r.BootPartitions = boundedTexts(r.BootPartitions, maxReportDisks)
 	return r
+}
+
+// boundedTexts returns at most n of the texts, each cut to a bounded size.
+func boundedTexts(texts []string, n int) []string {
+	texts = slices.Clone(texts[:min(len(texts), n)])
+	for i := range texts {
+		texts[i] = Cut(texts[i], maxReportText)
+	}
+	return texts
 }
 
 // Times says how long each stage took: "agent 0.2 s, partition 1.1 s".
@@ -83,7 +94,7 @@ func (r Report) String() string {
 func (r *Report) clone() *Report {
 	c := copied(r)
 	if c != nil {
-		c.Stages, c.Digests = slices.Clone(c.Stages), slices.Clone(c.Digests)
+		c.Stages, c.Digests, c.BootPartitions = slices.Clone(c.Stages), slices.Clone(c.Digests), slices.Clone(c.BootPartitions)
 	}
 	return c
 }

@@ -149,6 +149,9 @@ func (s State) written(done Event) *System {
 	}
 	has := *s.Writing
 	has.Time, has.Disk, has.Slot = done.Time, s.Facts["disk"], done.Slot
+	if done.Report != nil {
+		has.BootPartitions = slices.Clone(done.Report.BootPartitions)
+	}
 	return &has
 }
 

@@ -29,6 +29,8 @@ type System struct {
 	Disk string `json:"disk,omitempty"`
 	// Slot is the slot of the disk that has it, "a" or "b", or "" on a disk without slots.
 	Slot string `json:"slot,omitempty"`
+	// BootPartitions are those of the [Report] of its install.
+	BootPartitions []string `json:"bootPartitions,omitempty"`
 	// Keeps says that the disk was made so that installs keep something of it.
 	Keeps bool `json:"keeps,omitempty"`
 	// Ran is when it last said that it runs.

@@ -187,10 +187,12 @@ func (m *Machines) SawFetch(r *http.Request, stage provision.Stage, what string)
 }
 
 // stageOfFile returns the stage that a download by TFTP begins. When GRUB, U-Boot or a
-// Raspberry Pi reads the machine's configuration and what that names, the decision has
-// begun one already.
+// Raspberry Pi reads the machine's configuration and what that names, or firmware the program
+// that starts the machine's disk, the decision has begun one already.
 func stageOfFile(name string) provision.Stage {
-	if _, ok := dialect.DepotFile(name); ok || dialect.AfterPiFirmware(name) || strings.HasPrefix(name, dialect.GRUBMachines) || strings.HasPrefix(name, dialect.UBootMachines) {
+	_, stored := dialect.DepotFile(name)
+	_, _, ownDisk := dialect.OwnDiskOf(name)
+	if stored || ownDisk || dialect.AfterPiFirmware(name) || strings.HasPrefix(name, dialect.GRUBMachines) || strings.HasPrefix(name, dialect.UBootMachines) {
 		return ""
 	}
 	return provision.StageLoader

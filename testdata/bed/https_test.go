@@ -34,7 +34,7 @@ var plainHTTP = regexp.MustCompile(`by HTTP\b|http://`)
 
 // TestLongHTTPSOwnKey installs a machine whose firmware starts only what its owner
 // signed, and fetches it by HTTPS. Agent, plan and image go by HTTPS too, and so does
-// the word by which the firmware goes on to the disk.
+// the program by which the firmware starts the disk.
 func TestLongHTTPSOwnKey(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, map[string]string{"small": small}, asServer)
@@ -57,7 +57,7 @@ func TestLongHTTPSOwnKey(t *testing.T) {
 	}
 	r.wentToDisk(mac, 1)
 	trace := r.run("trace", mac)
-	for _, want := range []string{"boot file https://10.77.0.1/", "fetched cloudlet.efi by HTTPS", "claimed its plan by HTTPS", "fetched core.img by HTTPS", "was told 404 by HTTPS"} {
+	for _, want := range []string{"boot file https://10.77.0.1/", "fetched cloudlet.efi by HTTPS", "claimed its plan by HTTPS", "fetched core.img by HTTPS", "/own-disk/amd64.efi", "sent to its own disk"} {
 		if !strings.Contains(trace, want) {
 			t.Errorf("want %q in the trace:\n%s", want, trace)
 		}

@@ -72,16 +72,22 @@ func (r *rig) onlyIPv6() {
 	}
 }
 
+// withIPv6 has the server give addresses of IPv6, on a network that has nothing else.
+func (r *rig) withIPv6() {
+	r.Helper()
+	r.onlyIPv6()
+	r.router6()
+	r.configure(object{"networks": []object{{"name": "lab6", "interface": "br0", "subnet": "fd77::/64", "pool": "fd77::1000-fd77::1fff"}}})
+}
+
 // ipv6MAC is the machine that is installed by IPv6.
 const ipv6MAC = "52:54:00:00:06:01"
 
 // installByIPv6 starts a machine where there is no IPv4, and waits for its agent.
 func (r *rig) installByIPv6(handover string) *bed.Machine {
 	r.Helper()
-	r.onlyIPv6()
-	r.router6()
+	r.withIPv6()
 	r.describe(ipv6MAC, object{"image": "small", "hostname": "node", "install": "once", "handover": handover, "address": "fd77::21"})
-	r.configure(object{"networks": []object{{"name": "lab6", "interface": "br0", "subnet": "fd77::/64", "pool": "fd77::1000-fd77::1fff"}}})
 	imageReady(r.ctx, r.TB, r.daemon)
 	m := r.on(bed.Spec{MAC: ipv6MAC, Firmware: bed.UEFIv6, Disks: []bed.Disk{r.newDisk("node")}})
 	r.expect(m, `network: .* has fd77::21`)

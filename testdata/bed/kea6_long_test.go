@@ -128,14 +128,17 @@ func (r *rig) keaLeases(file string) (lines [][3]string) {
 // TestLongUEFIBesideKea installs a machine where there is no IPv4, and another server gives
 // the addresses: firmware, iPXE and the agent have theirs from Kea. The firmware's boot file
 // is in this server's offer, which has no address, and Kea names the script to the iPXE. Then
-// the machine is sent to its disk, by PXE and by HTTP Boot, which its firmware tries next.
+// the machine is sent to its disk by an iPXE that exits, as it is without a program for that, by
+// PXE and by HTTP Boot, which its firmware tries next.
 func TestLongUEFIBesideKea(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, map[string]string{"small": small}, nil)
 	r.onlyIPv6()
 	r.router6()
 	file := r.kea6()
-	r.describe(ipv6MAC, object{"image": "small", "hostname": "node", "install": "once", "handover": "reboot"})
+	r.describe(ipv6MAC, object{
+		"image": "small", "hostname": "node", "install": "once", "handover": "reboot", "quirks": object{"bootFile": "snponly.efi"},
+	})
 	r.configure(object{"networks": []object{{"name": "lab6", "interface": "br0", "subnet": "fd77::/64", "dhcp": "proxy"}}})
 	imageReady(r.ctx, r.TB, r.daemon)
 	m := r.on(bed.Spec{MAC: ipv6MAC, UUID: "4c4c4544-0042-3510-8052-b4c04f564433", Firmware: bed.UEFIv6, Disks: []bed.Disk{r.newDisk("node")}})

@@ -48,7 +48,7 @@ func TestLongSecureBootOwnKeyServer(t *testing.T) {
 	r.expect(m, `node65 login: `)
 	r.wentToDisk(mac, 1)
 	trace := r.run("trace", mac)
-	for _, want := range []string{"fetched cloudlet.efi by HTTP", "was told 404"} {
+	for _, want := range []string{"fetched cloudlet.efi by HTTP", "its firmware gets a program that starts that disk", "sent to its own disk"} {
 		if !strings.Contains(trace, want) {
 			t.Errorf("want %q in the trace:\n%s", want, trace)
 		}

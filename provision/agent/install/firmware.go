@@ -50,6 +50,16 @@ func (i *installer) addBootEntry() {
 	i.tell(provision.Event{Kind: provision.KindLog, Text: fmt.Sprintf("the firmware's boot entry %s starts %s from %s", name, i.plan.Image, i.disk.Name)})
 }
 
+// bootPartitions returns the GUIDs of the EFI system partitions, the one that the machine
+// starts from first.
+func (i *installer) bootPartitions() []string {
+	var ids []string
+	for _, m := range i.members() {
+		ids = append(ids, m.layout.ESP.GUID)
+	}
+	return ids
+}
+
 func (i *installer) makeBootEntry() (name string, err error) {
 	if i.Variables == nil {
 		return "", errors.New("the firmware's variables cannot be reached from here")

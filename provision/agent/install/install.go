@@ -162,7 +162,7 @@ func Run(ctx context.Context, job Job) (Result, error) {
 	}
 	return Result{Undo: undo, Disk: i.disk, Kernel: i.kernel, Stats: i.stats, Beside: i.update != nil, Report: provision.Report{
 		Copied: i.stats.Copied, Slot: string(i.layout.Slot), Fetched: i.fetched.Load(), Written: i.stats.Bytes, Files: i.stats.Entries,
-		Stages: took.stages, Digests: []string{i.plan.Pack.Digest, i.plan.Overlay.Digest},
+		BootPartitions: i.bootPartitions(), Stages: took.stages, Digests: []string{i.plan.Pack.Digest, i.plan.Overlay.Digest},
 	}}, nil
 }
 

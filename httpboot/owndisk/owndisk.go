@@ -1,0 +1,124 @@
+// Package owndisk makes a program for UEFI firmware that starts the boot loader of one
+// machine's own disk. Firmware that boots from the network can be sent to its disk in no
+// other way that is quick: a program that gives up has it try each other card and protocol
+// that its boot order has, for up to a minute each, and without a program it asks on by
+// DHCP for a minute.
+//
+// The program has some 4 KiB. It finds the partition by its GUID, so no other disk is ever
+// started. If the partition or its boot loader is not there, the program fails, and firmware
+// goes on to the next entry of its boot order.
+package owndisk
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf16"
+
+	"github.com/google/uuid"
+
+	"cloudlets/images/disk/bootloader"
+)
+
+// MaxPartitions is how many partitions a program knows at most.
+const MaxPartitions = 8
+
+// ErrNoProgram is returned for an architecture that this build of the server has no program
+// for.
+var ErrNoProgram = errors.New("this server has no program that starts the disk of such a machine")
+
+// Disk is what a program starts.
+type Disk struct {
+	// Partitions are the GUIDs of the EFI system partitions that have the boot loader, in
+	// text. A mirror has two.
+	Partitions []string
+	// Text is what the program writes on the screen before it starts the boot loader.
+	// Characters other than those of ASCII become "?".
+	Text string
+}
+
+// What stands where in the data of the program. program_amd64.s has the same numbers.
+const (
+	loaderSizeAt = 8
+	loaderAt     = 16
+	guidsAt      = 128
+	greetingAt   = 1280
+	partingAt    = 2304
+	dataSize     = 2560
+)
+
+// parting is what the program writes when it gives up.
+const parting = "cloudlets: its disk does not start; the firmware goes on in its boot order\r\n"
+
+// Program returns the program for a machine of an architecture.
+func Program(arch bootloader.Arch, d Disk) ([]byte, error) {
+	code := code(arch)
+	if code == nil {
+		return nil, fmt.Errorf("start the disk of a machine with the processor %s: %w", arch, ErrNoProgram)
+	}
+	data, err := d.data(arch)
+	if err != nil {
+		return nil, err
+	}
+	return image(arch, code, data), nil
+}
+
+// data is what the program reads, and where it makes the path of the boot loader.
+func (d Disk) data(arch bootloader.Arch) ([]byte, error) {
+	if len(d.Partitions) == 0 || len(d.Partitions) > MaxPartitions {
+		return nil, fmt.Errorf("start the disk of a machine: want 1 to %d partitions, have %d", MaxPartitions, len(d.Partitions))
+	}
+	data := make([]byte, dataSize)
+	binary.LittleEndian.PutUint64(data, uint64(len(d.Partitions)))
+	path := loaderPath(`\` + strings.ReplaceAll(bootloader.FallbackLoader(arch), "/", `\`))
+	binary.LittleEndian.PutUint64(data[loaderSizeAt:], uint64(len(path)))
+	copy(data[loaderAt:guidsAt], path)
+	for i, text := range d.Partitions {
+		id, err := uuid.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("start the disk of a machine: the partition %q: %w", text, err)
+		}
+		putGUID(data[guidsAt+16*i:], id)
+	}
+	putText(data[greetingAt:partingAt], "cloudlets: "+d.Text+"\r\n")
+	putText(data[partingAt:], parting)
+	return data, nil
+}
+
+// loaderPath is the end of a device path: a file, and the end itself (UEFI 2.10, sections
+// 10.3.5.4 and 10.3.1).
+func loaderPath(name string) []byte {
+	path := binary.LittleEndian.AppendUint16([]byte{4, 4}, uint16(4+2*(len(name)+1)))
+	for _, unit := range utf16.Encode([]rune(name + "\x00")) {
+		path = binary.LittleEndian.AppendUint16(path, unit)
+	}
+	return append(path, 0x7f, 0xff, 4, 0)
+}
+
+// putGUID writes a GUID as firmware has it: its first three fields are little-endian
+// (UEFI 2.10, appendix A).
+func putGUID(b []byte, id uuid.UUID) {
+	binary.LittleEndian.PutUint32(b, binary.BigEndian.Uint32(id[:]))
+	binary.LittleEndian.PutUint16(b[4:], binary.BigEndian.Uint16(id[4:]))
+	binary.LittleEndian.PutUint16(b[6:], binary.BigEndian.Uint16(id[6:]))
+	copy(b[8:16], id[8:])
+}
+
+// putText writes a text in UTF-16 that ends with a zero. What has no room is left out.
+func putText(b []byte, text string) {
+	at := 0
+	for _, r := range text {
+		if at+4 > len(b) {
+			break
+		}
+		if r != '\r' && r != '\n' && (r < ' ' || r > '~') {
+			r = '?'
+		}
+		binary.LittleEndian.PutUint16(b[at:], uint16(r))
+		at += 2
+	}
+}
+
+// Has says whether there is a program for an architecture.
+func Has(arch bootloader.Arch) bool { return code(arch) != nil }
