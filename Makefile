@@ -176,7 +176,7 @@ storm: setup-demo build bin/etcd ## simulate a fleet: one server, one that is ki
 	$(SUDO) bin/fleetsim --machines $(MACHINES) --over $(OVER) --servers 3 --etcd bin/etcd/usr/bin/etcd --kill 3 --kill-etcd
 
 .PHONY: setup-bench
-setup-bench: bin/atftpd bin/kea bin/nginx
+setup-bench: bin/arm64 bin/atftpd bin/kea bin/nginx
 	$(call install,$(BENCH_PACKAGES))
 
 .PHONY: bench
@@ -187,7 +187,7 @@ bench: setup-bench build bin/demo ## measure against the plain tools, in the sam
 	$(GO) test -timeout 10m -run '^$$' -bench Kickstart $(AS_ROOT) ./images/ejs
 	CLOUDLETS_BENCH_ATFTPD=$(CURDIR)/bin/atftpd/usr/sbin/atftpd $(GO) test -timeout 10m -run '^$$' -bench . -benchtime 10x $(AS_ROOT) ./tftp
 	$(GO) test -timeout 10m -run '^$$' -bench 'Table|Reload' $(AS_ROOT) ./dhcp/table ./provision/site
-	CLOUDLETS_BENCH_KEA=$(CURDIR)/bin/kea/usr/sbin/kea-dhcp4 CLOUDLETS_BENCH_NGINX=$(CURDIR)/bin/nginx/usr/sbin/nginx $(GO) test -timeout 30m -run '^$$' -bench . -benchtime 1x $(AS_ROOT) ./testdata/bed
+	CLOUDLETS_BENCH_KEA=$(CURDIR)/bin/kea/usr/sbin/kea-dhcp4 CLOUDLETS_BENCH_NGINX=$(CURDIR)/bin/nginx/usr/sbin/nginx $(GO) test -timeout 45m -run '^$$' -bench . -benchtime 1x $(AS_ROOT) ./testdata/bed
 
 .PHONY: clean
 clean: ## remove what was built; the cached Debian root stays in .cache

@@ -25,11 +25,14 @@ type peers struct {
 }
 
 // bootloaders are the files that Debian's packages ipxe, shim-signed and
-// grub-efi-amd64-signed have, by the names that firmware fetches.
+// grub-efi-amd64-signed have, by the names that firmware fetches. That for arm64 is in
+// Debian 13.
 var bootloaders = map[string]string{
 	"snponly.efi": "/usr/lib/ipxe/snponly.efi",
 	"shimx64.efi": "/usr/lib/shim/shimx64.efi.signed",
 	"grubx64.efi": "/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed",
+
+	"ipxe-arm64.efi": ipxeARM64,
 }
 
 // busyboxFiles are what is served besides, with %s for the command line of the kernel.
@@ -59,8 +62,9 @@ printf '#!/bin/sh\n[ "$1" = bound ] && ip addr add $ip/$mask dev $interface\n' >
 const makeCertificate = `openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=peer -addext subjectAltName=IP:10.77.0.1
 cert-to-efi-sig-list cert.pem ca.esl`
 
-// newPeers starts dnsmasq and nginx on a network of their own.
-func newPeers(b *testing.B, https bool) *peers {
+// newPeers starts dnsmasq and nginx on a network of their own, where dnsmasq may be an IPv6
+// router.
+func newPeers(b *testing.B, arch bed.Arch, https, router bool) *peers {
 	b.Helper()
 	ctx, stop := context.WithTimeout(b.Context(), patience)
 	b.Cleanup(stop)
@@ -73,7 +77,7 @@ func newPeers(b *testing.B, https bool) *peers {
 		b.Fatalf("%v: %s", err, out)
 	}
 	p := &peers{ctx: ctx, network: network, dir: b.TempDir()}
-	p.writeFiles(b)
+	p.writeFiles(b, arch)
 	base, secure := "http://10.77.0.1", ""
 	if https {
 		p.shell(b, makeCertificate)
@@ -83,7 +87,11 @@ func newPeers(b *testing.B, https bool) *peers {
 	}
 	p.write(b, "nginx.conf", fmt.Sprintf(nginxFiles, p.dir, secure))
 	p.start(b, nginxProgram(b), "-c", filepath.Join(p.dir, "nginx.conf"), "-p", p.dir)
-	p.write(b, "dnsmasq.conf", fmt.Sprintf(dnsmasqBoot, p.dir, base))
+	config := fmt.Sprintf(dnsmasqBoot, p.dir, base)
+	if router {
+		config += dnsmasqRouter
+	}
+	p.write(b, "dnsmasq.conf", config)
 	p.start(b, "dnsmasq", "--keep-in-foreground", "--conf-file="+filepath.Join(p.dir, "dnsmasq.conf"))
 	return p
 }
@@ -101,20 +109,19 @@ http {
 
 // dnsmasqBoot has the folder, and the URL of nginx for UEFI HTTP Boot. dnsmasq cannot
 // know whether a machine has Secure Boot, so first.efi is a link. Option 175.176 keeps
-// an iPXE from waiting for a proxy, and the advertisements keep it from waiting for a router.
+// an iPXE from waiting for a proxy.
 const dnsmasqBoot = `port=0
 interface=br0
 user=root
 pid-file=
 dhcp-leasefile=%[1]s/leases
 dhcp-range=10.77.0.50,10.77.0.90,255.255.255.0,1h
-enable-ra
-dhcp-range=fd77::,ra-only
 enable-tftp
 tftp-root=%[1]s/files
 dhcp-userclass=set:ipxe,iPXE
 dhcp-match=set:http,option:client-arch,16
 dhcp-match=set:uefi,option:client-arch,7
+dhcp-match=set:uefi,option:client-arch,11
 dhcp-option-force=tag:ipxe,encap:175,176,1b
 dhcp-option-force=tag:http,60,HTTPClient
 dhcp-boot=tag:ipxe,http://10.77.0.1/script
@@ -122,22 +129,35 @@ dhcp-boot=tag:http,tag:!ipxe,%[2]s/snponly.efi
 dhcp-boot=tag:uefi,tag:!ipxe,first.efi
 `
 
+// dnsmasqRouter has dnsmasq advertise a prefix.
+const dnsmasqRouter = `enable-ra
+dhcp-range=fd77::,ra-only
+`
+
 // writeFiles fills the folder "files" with what both serve.
-func (p *peers) writeFiles(b *testing.B) {
+func (p *peers) writeFiles(b *testing.B, arch bed.Arch) {
 	b.Helper()
+	image, console := small, "console=ttyS0"
+	if arch == bed.ARM64 {
+		var err error
+		if image, err = smallCloudlet(p.ctx, bed.CloudKernel, bed.ARM64); err != nil {
+			b.Fatal(err)
+		}
+		console = "console=ttyAMA0"
+	}
 	files := filepath.Join(p.dir, "files")
 	if err := os.MkdirAll(filepath.Join(files, "grub"), 0o755); err != nil {
 		b.Fatal(err)
 	}
 	for name, from := range bootloaders {
 		if err := copyFile(from, filepath.Join(files, name)); err != nil {
-			b.Fatalf("%v (Debian packages ipxe, shim-signed and grub-efi-amd64-signed)", err)
+			b.Fatalf("%v (Debian packages ipxe, shim-signed and grub-efi-amd64-signed; make bin/arm64)", err)
 		}
 	}
 	for name, text := range busyboxFiles {
-		p.write(b, filepath.Join("files", name), strings.ReplaceAll(text, "%s", "console=ttyS0"))
+		p.write(b, filepath.Join("files", name), strings.ReplaceAll(text, "%s", console))
 	}
-	p.shell(b, "cd files && "+makeBusybox, small, busyboxInit)
+	p.shell(b, "cd files && "+makeBusybox, image, busyboxInit)
 }
 
 // startsWith names the file that UEFI firmware gets by PXE.
