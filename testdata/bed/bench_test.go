@@ -78,6 +78,9 @@ func imageReady(ctx context.Context, b testing.TB, daemon *bed.Daemon) {
 func imagesReady(ctx context.Context, b testing.TB, daemon *bed.Daemon, count int) {
 	b.Helper()
 	for strings.Count(daemon.Log(), "an image is ready") < count {
+		if strings.Contains(daemon.Log(), "an image cannot be booted") {
+			b.Fatalf("the image is of no use; log:\n%s", daemon.Log())
+		}
 		select {
 		case <-ctx.Done():
 			b.Fatalf("the image was not packed; log:\n%s", daemon.Log())
