@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -20,7 +21,7 @@ type index struct {
 	deps    map[string][]string // path to paths, the deepest dependency last
 	byName  map[string]string   // name to path
 	soft    map[string][]string // name to the names or aliases that should be loaded before it
-	aliases []alias             // all aliases; those of devices have wildcards
+	aliases map[string][]alias  // by their bus, see [bus]; those of devices have wildcards
 	plain   map[string][]string // aliases without wildcards, such as "crypto_crc32c", to names
 }
 
@@ -28,7 +29,7 @@ type index struct {
 type alias struct{ pattern, module string }
 
 func newIndex() *index {
-	return &index{deps: map[string][]string{}, byName: map[string]string{}, soft: map[string][]string{}, plain: map[string][]string{}}
+	return &index{deps: map[string][]string{}, byName: map[string]string{}, soft: map[string][]string{}, aliases: map[string][]alias{}, plain: map[string][]string{}}
 }
 
 // read reads the indexes of a folder such as /lib/modules/6.1.0-31-amd64.
@@ -57,7 +58,8 @@ func (x *index) addAlias(line string) {
 		return
 	}
 	pattern, module := plainAlias(words[1]), boot.ModuleName(words[2])
-	x.aliases = append(x.aliases, alias{pattern, module})
+	b := bus(pattern)
+	x.aliases[b] = append(x.aliases[b], alias{pattern, module})
 	if !strings.ContainsAny(pattern, "*?[") {
 		x.plain[pattern] = append(x.plain[pattern], module)
 	}
@@ -93,27 +95,39 @@ func (x *index) addSoft(line string) {
 	}
 }
 
+// bus is the beginning of an alias that names its kind of devices, "pci", or "" of a pattern
+// that may be for several. A kernel has some 20,000 aliases, and a machine hundreds of devices.
+func bus(text string) string {
+	if i := strings.IndexAny(text, ":*?[\\"); i >= 0 && text[i] == ':' {
+		return text[:i]
+	}
+	return ""
+}
+
 // match returns the modules that drive the devices with the given aliases, sorted.
 func (x *index) match(devices map[string]bool) []string {
 	found := map[string]bool{}
 	for device := range devices {
 		device = plainAlias(device)
-		for _, a := range x.aliases {
-			module, ok := x.byName[a.module]
-			if !ok || found[module] || !samePrefix(a.pattern, device) {
-				continue
-			}
-			if hit, err := path.Match(a.pattern, device); err == nil && hit {
-				found[module] = true
-			}
+		x.matchAny(x.aliases[""], device, found)
+		if b := bus(device); b != "" {
+			x.matchAny(x.aliases[b], device, found)
 		}
 	}
-	list := make([]string, 0, len(found))
-	for module := range found {
-		list = append(list, module)
+	return slices.Sorted(maps.Keys(found))
+}
+
+// matchAny adds to found the modules of those aliases that a device has.
+func (x *index) matchAny(aliases []alias, device string, found map[string]bool) {
+	for _, a := range aliases {
+		module, ok := x.byName[a.module]
+		if !ok || found[module] || !samePrefix(a.pattern, device) {
+			continue
+		}
+		if hit, err := path.Match(a.pattern, device); err == nil && hit {
+			found[module] = true
+		}
 	}
-	slices.Sort(list)
-	return list
 }
 
 // samePrefix compares only what comes before the first wildcard ("pci:v", "acpi").

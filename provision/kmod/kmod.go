@@ -7,8 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,10 +25,12 @@ const maxRounds = 8
 // Loader loads kernel modules from one folder of the RAM disk.
 type Loader struct {
 	*index
-	dir     string // /lib/modules/VERSION
-	devices string // /sys/devices
-	insert  func(file string) error
-	done    map[string]bool
+	dir    string // /lib/modules/VERSION
+	sys    string // /sys
+	insert func(file string) error
+	done   map[string]bool
+	// seen are the aliases of devices whose modules were loaded, or are not there.
+	seen map[string]bool
 	// Log gets a warning for each module that does not load.
 	Log *slog.Logger
 }
@@ -43,7 +45,7 @@ func New(root string, log *slog.Logger) (*Loader, error) {
 	}
 	m := &Loader{
 		index: newIndex(), dir: filepath.Join(root, unix.ByteSliceToString(name.Release[:])),
-		devices: "/sys/devices", insert: insertModule, done: map[string]bool{}, Log: log,
+		sys: "/sys", insert: insertModule, done: map[string]bool{}, seen: map[string]bool{}, Log: log,
 	}
 	return m, m.read(m.dir)
 }
@@ -81,12 +83,14 @@ func (m *Loader) LoadNew(ctx context.Context) (int, error) {
 		if err := ctx.Err(); err != nil {
 			return total, err
 		}
-		wanted, err := deviceAliases(m.devices)
+		devices, err := deviceAliases(m.sys)
 		if err != nil {
 			return total, err
 		}
+		maps.DeleteFunc(devices, func(alias string, _ bool) bool { return m.seen[alias] })
+		maps.Copy(m.seen, devices)
 		loaded := 0
-		for _, module := range m.match(wanted) {
+		for _, module := range m.match(devices) {
 			loaded += m.load(module)
 		}
 		if total += loaded; loaded == 0 {
@@ -124,25 +128,29 @@ func (m *Loader) load(module string) int {
 	return loaded
 }
 
-// deviceAliases collects the aliases of the devices below a folder of /sys.
-func deviceAliases(root string) (map[string]bool, error) {
-	wanted := map[string]bool{}
-	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
-		if err != nil && name == root {
-			return err
-		}
-		if err != nil || d.IsDir() || d.Name() != "modalias" {
-			return nil // devices come and go while they are walked
-		}
-		if text, err := os.ReadFile(name); err == nil {
-			wanted[strings.TrimSpace(string(text))] = true
-		}
-		return nil
-	})
-	if err != nil {
+// aliasFiles are where /sys has the aliases of devices: those on each bus, those of each
+// class, and the processors. The devices themselves are in a tree that has some hundred other
+// files for each processor, which takes seconds to walk on a large machine.
+var aliasFiles = []string{"bus/*/devices/*/modalias", "class/*/*/modalias", "devices/system/*/modalias"}
+
+// deviceAliases collects the aliases of the devices that /sys has.
+func deviceAliases(sys string) (map[string]bool, error) {
+	if _, err := os.Stat(sys); err != nil {
 		return nil, fmt.Errorf("look for devices: %w", err)
 	}
-	return wanted, nil
+	found := map[string]bool{}
+	for _, pattern := range aliasFiles {
+		files, err := filepath.Glob(filepath.Join(sys, pattern))
+		if err != nil {
+			return nil, fmt.Errorf("look for devices: %w", err)
+		}
+		for _, file := range files {
+			if text, err := os.ReadFile(file); err == nil { // devices come and go meanwhile
+				found[strings.TrimSpace(string(text))] = true
+			}
+		}
+	}
+	return found, nil
 }
 
 func insertModule(file string) error {

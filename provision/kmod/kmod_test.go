@@ -2,7 +2,9 @@ package kmod
 
 import (
 	"errors"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -128,8 +130,8 @@ func fakeModules(t *testing.T) (m *Loader, loaded *[]string) {
 	t.Helper()
 	loaded = new([]string)
 	m = &Loader{
-		index: indexOf(someDeps, someAliases, someSoft), dir: "/m", devices: t.TempDir(),
-		done: map[string]bool{}, Log: slog.New(slog.DiscardHandler),
+		index: indexOf(someDeps, someAliases, someSoft), dir: "/m", sys: t.TempDir(),
+		done: map[string]bool{}, seen: map[string]bool{}, Log: slog.New(slog.DiscardHandler),
 	}
 	m.insert = func(file string) error {
 		*loaded = append(*loaded, boot.ModuleName(file))
@@ -140,11 +142,11 @@ func fakeModules(t *testing.T) (m *Loader, loaded *[]string) {
 
 func TestDriversOfDevicesThatAppearLaterAreLoaded(t *testing.T) {
 	m, loaded := fakeModules(t)
-	write(t, m.devices, "pci0/0000:00:04.0/modalias", []byte("pci:v00008086d000010D3sv0sd0bc0sc0i0\n"), 0o444)
+	write(t, m.sys, "bus/pci/devices/0000:00:04.0/modalias", []byte("pci:v00008086d000010D3sv0sd0bc0sc0i0\n"), 0o444)
 	insert := m.insert
 	m.insert = func(file string) error { // the driver finds a bus with a device on it
 		if boot.ModuleName(file) == "e1000e" {
-			write(t, m.devices, "pci0/virtio0/modalias", []byte("virtio:d00000001v00001AF4\n"), 0o444)
+			write(t, m.sys, "bus/virtio/devices/virtio0/modalias", []byte("virtio:d00000001v00001AF4\n"), 0o444)
 		}
 		return insert(file)
 	}
@@ -196,4 +198,27 @@ func write(t testing.TB, root, name string, content []byte, mode uint32) string 
 		t.Fatal(err)
 	}
 	return file
+}
+
+// TestAllDevicesAreFound compares what is found on this computer with a walk over all files
+// of its devices.
+func TestAllDevicesAreFound(t *testing.T) {
+	want := map[string]bool{}
+	err := filepath.WalkDir("/sys/devices", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == "modalias" {
+			text, _ := os.ReadFile(name)
+			want[strings.TrimSpace(string(text))] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := deviceAliases("/sys")
+	if err != nil || !maps.Equal(got, want) {
+		t.Errorf("found %v (%v), want %v", slices.Sorted(maps.Keys(got)), err, slices.Sorted(maps.Keys(want)))
+	}
+	if _, err := deviceAliases(filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("devices are looked for where there are none, without an error")
+	}
 }
