@@ -176,6 +176,10 @@ func TestGoesToItsOwnDisk(t *testing.T) {
 			t.Errorf("%s: option 175 is %v, want %v:\n%s", name, got, want, render(r))
 		}
 	}
+	other := dhcp.Boot{Reason: "a stranger"} // which another server may boot
+	if r := answerSample(dhcptest.SampleNamed(t, "ipxe-rom-discover"), dhcp.Pool, other); r.Packet.Options[175] != nil {
+		t.Errorf("an iPXE that another server may boot is told not to wait:\n%s", render(r))
+	}
 }
 
 func TestOneStepQuirk(t *testing.T) {

@@ -78,6 +78,8 @@ type Chain struct {
 	Overlays overlays.Folder
 
 	untold untold
+	// signed are the programs for machines that start only what their owner signed.
+	signed signedPrograms
 	// claims bound the plans that are made at once, and the others the files that
 	// are sent at once.
 	claims, downloads, strangers, inspections turns.Turns

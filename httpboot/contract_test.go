@@ -127,6 +127,30 @@ func TestContractForTheDisk(t *testing.T) {
 	}
 }
 
+// TestContractForTheOwnDisk is the same promise for a machine that this server has installed.
+func TestContractForTheOwnDisk(t *testing.T) {
+	b := newInstalledBed(t, espGUID)
+	files := startTFTP(t, b.Chain)
+	programs := 0
+	for _, fw := range firmwares {
+		for _, kind := range kinds {
+			for _, mode := range []dhcp.Mode{dhcp.Pool, dhcp.Proxy} {
+				for _, client := range clientsOf(fw.is, fw.pxe, fw.http, kind) {
+					if mac, err := provision.MACFrom(client.mac); err == nil && mac == node1 {
+						b.conversation(t, client, mode, files)
+						if boot := b.Boot(t.Context(), dhcp.Client{MAC: client.mac, Kind: kind, Firmware: fw.is}); strings.Contains(boot.File, "/own-disk/") {
+							programs++
+						}
+					}
+				}
+			}
+		}
+	}
+	if programs == 0 {
+		t.Error("no firmware is named the program that starts the disk")
+	}
+}
+
 // clientsOf are the clients of a kind that a firmware can have.
 func clientsOf(is dhcp.Firmware, pxe, http []uint16, kind dhcp.Kind) (list []netboot) {
 	mac := net.HardwareAddr{0x52, 0x54, 0, 0, 0, 1}
@@ -244,6 +268,9 @@ func (b *bed) fetchNamed(t *testing.T, n netboot, reply dhcp.Reply, files *tftpC
 	if err != nil {
 		t.Fatalf("a reply names %s, and TFTP does not serve it: %v", name, err)
 	}
+	if _, _, ok := dialect.OwnDiskOf(name); ok && strings.HasPrefix(data, "MZ") {
+		return
+	}
 	want := "this is " + strings.TrimPrefix(name, "/")
 	if n.mac[0] == 0xb8 && path.Base(name) == dialect.PiFirmware {
 		want = "this is " + dialect.PiFirmware // in the Pi's own folder
@@ -265,7 +292,11 @@ func (b *bed) fetchHTTP(t *testing.T, n netboot, path string) {
 		b.get(path).want(t, http.StatusOK, "#!ipxe\n")
 		return
 	}
-	a := b.get(path).want(t, http.StatusOK, "this is ")
+	content := "this is "
+	if _, _, ok := dialect.OwnDiskOf(path[1:]); ok {
+		content = "MZ"
+	}
+	a := b.get(path).want(t, http.StatusOK, content)
 	if got := a.Header.Get("Content-Type"); got != "application/efi" {
 		t.Errorf("%s has the type %q", path, got)
 	}
@@ -276,7 +307,9 @@ func startTFTP(t *testing.T, c *Chain) *tftpClient {
 	t.Helper()
 	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	must(t, err)
-	server := &tftp.Server{FS: c.BootFiles(netip.Addr{}), Conn: conn, Observe: func(x tftp.Transfer) { c.SawTransfer(x.Remote.Addr(), x.Name, x.Bytes, x.Err) }}
+	server := &tftp.Server{FS: c.BootFiles(netip.Addr{}), Conn: conn, Observe: func(x tftp.Transfer) {
+		c.SawTransfer(Transfer{Remote: x.Remote.Addr(), Name: x.Name, Bytes: x.Bytes, Probe: x.Probe, Whole: x.Err == nil, Err: x.Err})
+	}}
 	ctx, stop := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	group.Go(func() { _ = server.Serve(ctx) })

@@ -65,7 +65,7 @@ func TestUBootStart(t *testing.T) {
 	must(t, err)
 	golden(t, "start.uboot", string(text[8:])) // after the sizes
 	b.startsAt(node1, "127.0.0.1")
-	b.SawTransfer(loopback, "boot.scr.uimg", int64(len(image)), nil)
+	b.Machines.SawTransfer(loopback, "boot.scr.uimg", int64(len(image)), nil)
 	if stage := b.state(node1).Stage; stage != provision.StageLoader {
 		t.Errorf("the stage is %s", stage)
 	}
@@ -160,10 +160,10 @@ func TestUBootAsksInVain(t *testing.T) {
 		if text, err := fetchTFTP(at, "pxelinux.cfg/"+name); err == nil {
 			t.Errorf("pxelinux.cfg/%s is\n%s", name, text)
 		}
-		b.SawTransfer(loopback, "pxelinux.cfg/"+name, 0, fs.ErrNotExist)
+		b.Machines.SawTransfer(loopback, "pxelinux.cfg/"+name, 0, fs.ErrNotExist)
 	}
-	b.SawTransfer(loopback, "dtb", 0, fs.ErrNotExist)
-	b.SawTransfer(loopback, "dtb/vendor/board.dtb", 0, fs.ErrNotExist)
+	b.Machines.SawTransfer(loopback, "dtb", 0, fs.ErrNotExist)
+	b.Machines.SawTransfer(loopback, "dtb/vendor/board.dtb", 0, fs.ErrNotExist)
 	if after := b.trace(node1); after != before {
 		t.Errorf("the trace has grown:\n%s", after)
 	}

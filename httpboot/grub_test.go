@@ -91,7 +91,7 @@ func TestGRUBInstall(t *testing.T) {
 	if got := fetch(nameByTFTP(kit.RAMDisk, "ramdisk")); int64(len(got)) != kit.RAMDisk.Size {
 		t.Errorf("the RAM disk by TFTP has %d bytes, want %d", len(got), kit.RAMDisk.Size)
 	}
-	b.SawTransfer(loopback, nameByTFTP(kit.Kernel, "vmlinuz"), kit.Kernel.Size, nil)
+	b.Machines.SawTransfer(loopback, nameByTFTP(kit.Kernel, "vmlinuz"), kit.Kernel.Size, nil)
 	b.wantTrace(node1, "boots kernel "+kernelVersion+" of web to install it", `"install": "once"`, "asked from 127.0.0.1", "/vmlinuz by TFTP")
 	if b.state(node1).Stage != provision.StageKernel {
 		t.Errorf("the stage is %s", b.state(node1).Stage)
@@ -160,12 +160,12 @@ func TestGRUBAsksInVain(t *testing.T) {
 	b.startsAt(node1, "127.0.0.1")
 	before := b.trace(node1)
 	for _, name := range []string{"revocations_sku.efi", "shim_certificate_0.efi", "grub/x86_64-efi/fs.lst"} {
-		b.SawTransfer(loopback, name, 0, fs.ErrNotExist)
+		b.Machines.SawTransfer(loopback, name, 0, fs.ErrNotExist)
 	}
 	if after := b.trace(node1); after != before {
 		t.Errorf("the trace has grown:\n%s", after)
 	}
-	b.SawTransfer(loopback, "grubx64.efi", 0, fs.ErrNotExist)
+	b.Machines.SawTransfer(loopback, "grubx64.efi", 0, fs.ErrNotExist)
 	b.wantTrace(node1, "could not fetch grubx64.efi")
 }
 

@@ -3,13 +3,17 @@ package httpboot
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"cloudlets/dhcp"
 	"cloudlets/httpboot/dialect"
@@ -17,15 +21,16 @@ import (
 	"cloudlets/httpboot/requests"
 	"cloudlets/images/disk/bootloader"
 	"cloudlets/images/disk/uki"
+	"cloudlets/images/disk/uki/signing"
 	"cloudlets/provision"
 )
 
 // ownDiskFor returns the boot file that starts the disk of a machine from its firmware, or ""
-// if there is none. A boot file that the machine's file names goes before it, and is what a
-// person sets whose firmware cannot start the program. Shim starts nothing but GRUB.
+// if there is none. A boot file that the machine's file names goes before it. Shim starts nothing
+// but GRUB.
 func (c *Chain) ownDiskFor(mac provision.MAC, client dhcp.Client, spec *provision.Spec) string {
 	firmware := client.Firmware.UEFI() && (client.Kind == dhcp.PXE || client.Kind == dhcp.HTTPBoot)
-	if !firmware || spec.Quirks.BootFile != "" || spec.SecureBoot == provision.ByShim {
+	if !firmware || spec.Quirks.BootFile != "" || spec.Quirks.FirmwareOrder || spec.SecureBoot == provision.ByShim {
 		return ""
 	}
 	arch := processor(client)
@@ -39,12 +44,17 @@ func (c *Chain) ownDiskFor(mac provision.MAC, client dhcp.Client, spec *provisio
 	return name
 }
 
-// bootPartitions are those of the system that this server installed on a machine.
-func (c *Chain) bootPartitions(mac provision.MAC) []string {
+// bootPartitions are those of the system that this server installed on a machine, as far as
+// what was reported names partitions.
+func (c *Chain) bootPartitions(mac provision.MAC) (ids []string) {
 	if has := c.State(mac).Has; has != nil {
-		return has.BootPartitions
+		for _, id := range has.BootPartitions {
+			if uuid.Validate(id) == nil {
+				ids = append(ids, id)
+			}
+		}
 	}
-	return nil
+	return ids
 }
 
 // ownDiskProgram makes the program that starts the disk of a machine, if the machine shall
@@ -55,23 +65,54 @@ func (c *Chain) ownDiskProgram(ctx context.Context, mac provision.MAC, arch stri
 		return nil, decision, errors.New("the machine shall not start its own disk now: " + decision.Reason)
 	}
 	partitions := c.bootPartitions(mac)
-	if len(partitions) == 0 {
-		return nil, decision, errors.New("this server has not installed the machine, so its firmware goes on in its boot order")
+	if len(partitions) == 0 || spec.Quirks.FirmwareOrder {
+		return nil, decision, errors.New("its firmware goes on in its boot order")
 	}
-	program, err := owndisk.Program(bootloader.Arch(arch), owndisk.Disk{Partitions: partitions, Text: decision.Reason})
+	program, err := owndisk.Program(bootloader.Arch(arch), partitions)
 	if err != nil || spec.SecureBoot != provision.ByOwner {
 		return program, decision, err
 	}
-	owner, err := c.Depot.Owner()
-	if err != nil {
-		return nil, decision, fmt.Errorf("sign the program that starts the disk: %w", err)
+	if program, err = c.signed.sign(ctx, c.Depot.Owner, program); err != nil {
+		err = fmt.Errorf("sign the program that starts the disk: %w", err)
 	}
-	signed, err := owner.Sign(ctx, uki.Bytes(program))
-	if err != nil {
-		return nil, decision, fmt.Errorf("sign the program that starts the disk: %w", err)
-	}
-	program, err = contentOf(signed)
 	return program, decision, err
+}
+
+// maxSigned bounds how many signed programs are kept, of 6 kB each.
+const maxSigned = 1024
+
+// signedPrograms are programs that were signed, by the key and what was signed: a signature
+// takes a processor a millisecond, and anybody may ask for one again and again. One is made at a time.
+type signedPrograms struct {
+	mu   sync.Mutex
+	made map[[sha256.Size]byte][]byte
+}
+
+// sign returns a program with the signature of the machines' owner.
+func (s *signedPrograms) sign(ctx context.Context, owner func() (*signing.Key, error), program []byte) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key, err := owner()
+	if err != nil {
+		return nil, err
+	}
+	id := sha256.Sum256(append([]byte(key.Fingerprint()), program...))
+	if signed, ok := s.made[id]; ok {
+		return signed, nil
+	}
+	file, err := key.Sign(ctx, uki.Bytes(program))
+	if err != nil {
+		return nil, err
+	}
+	signed, err := contentOf(file)
+	if err != nil {
+		return nil, err
+	}
+	if s.made == nil || len(s.made) >= maxSigned {
+		s.made = map[[sha256.Size]byte][]byte{}
+	}
+	s.made[id] = signed
+	return signed, nil
 }
 
 // contentOf reads a small program.
@@ -97,10 +138,11 @@ func (c *Chain) ownDisk(w http.ResponseWriter, r *http.Request) {
 	ctx, from := r.Context(), requests.RemoteAddr(r)
 	program, decision, err := c.ownDiskProgram(ctx, mac, dialect.OwnDiskArch(r.PathValue("file")))
 	if err != nil {
-		http.Error(w, requests.Printable(err.Error()), http.StatusNotFound)
+		// The trace has the reason: it may be the owner's key, which is no stranger's business.
+		http.Error(w, "there is no program that starts this machine's own disk; its firmware goes on in its boot order", http.StatusNotFound)
 		if c.Spec(mac) != nil {
 			c.Record(ctx, provision.Event{
-				MAC: mac, Kind: provision.KindHTTP, Text: "its firmware was told 404 by " + requests.Protocol(r) + ", so that it goes on to its own disk", Reason: err.Error(),
+				MAC: mac, Kind: provision.KindHTTP, Text: "its firmware was told 404 by " + requests.Protocol(r) + ", so that it goes on in its boot order", Reason: err.Error(),
 			})
 			c.sentAway(ctx, mac, from, decision)
 		}
@@ -109,7 +151,7 @@ func (c *Chain) ownDisk(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", contentType(r.URL.Path))
 	w.Header().Set("Cache-Control", "no-store")
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(program))
-	if r.Method == http.MethodGet {
+	if r.Method == http.MethodGet && r.Header.Get("Range") == "" {
 		c.startsOwnDisk(ctx, mac, from, decision)
 	}
 }
@@ -131,15 +173,33 @@ func (b bootFiles) ownDiskFile(ctx context.Context, mac provision.MAC, arch stri
 	return textFile(dialect.OwnDisk(mac, arch), string(program)), nil
 }
 
-// SawTransfer records the end of a TFTP transfer of size bytes, or why it failed, and what
-// follows from it.
-func (c *Chain) SawTransfer(remote netip.Addr, name string, size int64, err error) {
-	c.Machines.SawTransfer(remote, name, size, err)
-	mac, _, ok := dialect.OwnDiskOf(name)
-	if !ok || err != nil {
+// Transfer is a TFTP transfer that has ended.
+type Transfer struct {
+	Remote netip.Addr
+	Name   string
+	Bytes  int64
+	// Probe says that the client only asked for the file's size.
+	Probe bool
+	// Whole says that the client was sent all of the file, whether or not its last word arrived.
+	Whole bool
+	Err   error // why it failed
+}
+
+// SawTransfer records the end of a TFTP transfer. Firmware that has the whole program that
+// starts its disk does so.
+func (c *Chain) SawTransfer(t Transfer) {
+	if t.Probe {
+		return
+	}
+	mac, _, ownDisk := dialect.OwnDiskOf(t.Name)
+	if ownDisk && t.Whole {
+		t.Err = nil
+	}
+	c.Machines.SawTransfer(t.Remote, t.Name, t.Bytes, t.Err)
+	if !ownDisk || t.Err != nil {
 		return
 	}
 	if _, decision := c.Decide(mac); decision.Action == provision.ActionLocal {
-		c.startsOwnDisk(context.Background(), mac, remote.Unmap(), decision)
+		c.startsOwnDisk(context.Background(), mac, t.Remote.Unmap(), decision)
 	}
 }

@@ -1,6 +1,7 @@
 package httpboot
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -51,6 +52,8 @@ func TestOwnDiskNamed(t *testing.T) {
 	}{
 		"UEFI by PXE":            {partitions: []string{espGUID}, want: program},
 		"UEFI by HTTP":           {partitions: []string{espGUID}, client: func(c *dhcp.Client) { c.Kind = dhcp.HTTPBoot }, want: "BASE/" + program},
+		"the firmware's order":   {partitions: []string{espGUID}, spec: func(s *provision.Spec) { s.Quirks.FirmwareOrder = true }, want: "snponly.efi"},
+		"no GUID":                {partitions: []string{"sda1"}, want: "snponly.efi"},
 		"an older install":       {want: "snponly.efi"},
 		"another processor":      {partitions: []string{espGUID}, client: func(c *dhcp.Client) { c.Firmware = dhcp.EFIIA32 }, want: "snponly-ia32.efi"},
 		"BIOS":                   {partitions: []string{espGUID}, client: func(c *dhcp.Client) { c.Firmware = dhcp.BIOS }},
@@ -80,7 +83,6 @@ func TestOwnDiskNamed(t *testing.T) {
 func TestOwnDiskByTFTP(t *testing.T) {
 	b := newInstalledBed(t, espGUID)
 	b.orderBoot(provision.Boot{Kind: provision.BootLocal})
-	files := startTFTP(t, b.Chain)
 	boot := b.Boot(t.Context(), byPXE())
 	if !strings.Contains(boot.Reason, "its firmware gets a program that starts that disk") {
 		t.Errorf("DHCP says %q", boot.Reason)
@@ -91,19 +93,21 @@ func TestOwnDiskByTFTP(t *testing.T) {
 			t.Fatalf("%s is %.40q", name, got)
 		}
 	}
+	b.SawTransfer(Transfer{Remote: loopback, Name: name, Probe: true, Whole: true})
+	b.SawTransfer(Transfer{Remote: loopback, Name: name, Err: errors.New("the client stopped answering")})
 	if b.state(node1).Once == nil {
 		t.Fatal("the order is used up before firmware has the program")
 	}
-	if got, err := fetchTFTP(files.at, name); err != nil || !strings.Contains(got, espBytes) {
-		t.Fatalf("by TFTP it is %.40q: %v", got, err)
-	}
-	b.SawTransfer(loopback, name, 4608, nil) // the server's own word may come later
+	b.SawTransfer(Transfer{Remote: loopback, Name: name, Bytes: 4608, Whole: true, Err: errors.New("the last acknowledgement was lost")})
 	if b.state(node1).Once != nil {
 		t.Error("the order is still there")
 	}
 	b.wantTrace(node1, "sent to its own disk", "once, ordered by ann")
 	if state := b.state(node1); state.Stage != provision.StageLocal {
 		t.Errorf("it is in stage %s", state.Stage)
+	}
+	if got, err := fetchTFTP(startTFTP(t, b.Chain).at, name); err != nil || !strings.Contains(got, espBytes) {
+		t.Errorf("by TFTP it is %.40q: %v", got, err)
 	}
 }
 
@@ -114,6 +118,10 @@ func TestOwnDiskByHTTP(t *testing.T) {
 	head := b.do(http.MethodHead, path, "", nil).want(t, http.StatusOK)
 	if strings.Contains(b.trace(node1), "sent to its own disk") {
 		t.Error("the machine is sent to its disk by asking for a size")
+	}
+	b.get(path, "Range", "bytes=0-99").want(t, http.StatusPartialContent, "MZ")
+	if strings.Contains(b.trace(node1), "sent to its own disk") {
+		t.Error("the machine is sent to its disk by a part of the program")
 	}
 	a := b.get(path).want(t, http.StatusOK, "MZ", espBytes)
 	if a.Header.Get("Content-Type") != "application/efi" || head.ContentLength != int64(len(a.body)) {
@@ -131,7 +139,8 @@ func TestOwnDiskNoMore(t *testing.T) {
 	if _, err := b.BootFiles(b.TFTP).Open(dialect.OwnDisk(node1, "amd64")); err == nil || !strings.Contains(err.Error(), "shall not start its own disk") {
 		t.Errorf("TFTP: %v", err)
 	}
-	b.get("/"+dialect.OwnDisk(node1, "amd64")).want(t, http.StatusNotFound, "shall not start its own disk")
+	b.get("/"+dialect.OwnDisk(node1, "amd64")).want(t, http.StatusNotFound, "goes on in its boot order")
+	b.wantTrace(node1, "was told 404", "shall not start its own disk now")
 	for _, name := range []string{dialect.OwnDisk("", "amd64"), dialect.OwnDisk(node1, "sparc"), dialect.OwnDisk(stranger, "amd64"), dialect.OwnDiskFolder(node1) + "x"} {
 		b.get("/"+name).want(t, http.StatusNotFound)
 		if _, err := b.BootFiles(b.TFTP).Open(name); err == nil {
@@ -152,7 +161,11 @@ func TestOwnDiskSigned(t *testing.T) {
 	}
 	path, _ := strings.CutPrefix(b.Boot(t.Context(), byHTTP()).File, b.Base)
 	program := filepath.Join(t.TempDir(), "program")
-	must(t, os.WriteFile(program, []byte(b.get(path).want(t, http.StatusOK, "MZ").body), 0o600))
+	signed := b.get(path).want(t, http.StatusOK, "MZ").body
+	must(t, os.WriteFile(program, []byte(signed), 0o600))
 	wantSigned(t, certificate, program)
+	if again := b.get(path).body; len(b.signed.made) != 1 || again != signed {
+		t.Errorf("%d programs were signed for one machine", len(b.signed.made))
+	}
 	b.wantTrace(node1, "sent to its own disk")
 }

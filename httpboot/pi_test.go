@@ -105,7 +105,7 @@ func (b *bed) piSees(name string) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		b.t.Errorf("%s: %v, want that it does not exist", name, err)
 	}
-	b.SawTransfer(loopback, name, 0, err)
+	b.Machines.SawTransfer(loopback, name, 0, err)
 }
 
 // TestPiLocal: a Pi that shall not install, or that nobody knows, finds no file at all,

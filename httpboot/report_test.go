@@ -152,11 +152,11 @@ func TestObserved(t *testing.T) {
 	b := newBed(t, nil)
 	client := dhcp.Client{MAC: node1.HardwareAddr(), Kind: dhcp.PXE, Firmware: dhcp.BIOS, UUID: "u-1"}
 	b.SawExchange(dhcp.Exchange{Client: client, Request: "DISCOVER", Reply: "OFFER", Addr: b.TFTP, File: "undionly.kpxe", Reason: "armed"})
-	b.SawTransfer(b.TFTP, "undionly.kpxe", 70_000, nil)
+	b.Machines.SawTransfer(b.TFTP, "undionly.kpxe", 70_000, nil)
 	if state := b.state(node1); state.Stage != provision.StageLoader || state.Facts["uuid"] != "u-1" || state.Facts["address"] != "127.0.0.1" {
 		t.Errorf("the state is %+v", state)
 	}
-	b.SawTransfer(b.TFTP, "evil\x1b[2J", 0, fmt.Errorf("open evil\x1b[2J: file does not exist"))
+	b.Machines.SawTransfer(b.TFTP, "evil\x1b[2J", 0, fmt.Errorf("open evil\x1b[2J: file does not exist"))
 	// Straight to the handler: a client has its answer before the event is
 	// recorded.
 	fetch := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/loader/snponly.efi", nil)

@@ -137,6 +137,9 @@ type Quirks struct {
 	BootFile string `json:"bootFile,omitempty"`
 	// OneStep answers UEFI PXE in the DHCP offer itself.
 	OneStep bool `json:"oneStep,omitempty"`
+	// FirmwareOrder sends a UEFI machine to its disk in the boot order of its firmware, and
+	// not to the one that was installed.
+	FirmwareOrder bool `json:"firmwareOrder,omitempty"`
 }
 
 // DiskHints select the disk to install on. A disk must match every hint that is

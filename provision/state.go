@@ -159,7 +159,7 @@ func (s State) written(done Event) *System {
 func (s State) completed(done Event) State {
 	switch {
 	case done.Rollback != "" && s.Kept != nil && s.Kept.Slot == done.Slot:
-		s.Has, s.Kept = copied(s.Kept), s.Has
+		s.Has, s.Kept = s.Kept.after(s.Has), s.Has
 		s.Has.Ran = time.Time{}
 	case done.Rollback != "": // it has that one already
 	case done.Beside:
@@ -172,6 +172,16 @@ func (s State) completed(done Event) State {
 		s.OnTrial = s.Has.ID
 	}
 	return s
+}
+
+// after is a copy of the system for a machine that comes back to it from another one on the same
+// disk, which may know what an older server did not note of this one.
+func (s *System) after(other *System) *System {
+	c := copied(s)
+	if len(c.BootPartitions) == 0 && other != nil {
+		c.BootPartitions = slices.Clone(other.BootPartitions)
+	}
+	return c
 }
 
 // overwritten is the state when an install begins to write: what was on the disk is lost,
@@ -200,7 +210,7 @@ func (s State) runs(e Event) State {
 	}
 	s.Live = nil // the machine was started from its disk since, and nobody saw it
 	if s.Has != nil && s.Kept != nil && e.Slot != "" && s.Kept.Slot == e.Slot && s.Has.Slot != e.Slot {
-		s.Has, s.Kept = s.Kept, s.Has
+		s.Has, s.Kept = s.Kept.after(s.Has), s.Has
 		s.InstallID = s.Has.ID
 	}
 	if s.Has != nil && s.Has.Slot == e.Slot {
@@ -325,7 +335,8 @@ func (s State) String() string {
 	return text
 }
 
-// Clone returns a copy that shares nothing with s, except for Found, which nobody changes.
+// Clone returns a copy that shares nothing with s, except for Found and the lists of a System,
+// which nobody changes.
 func (s State) Clone() State {
 	s.Facts = maps.Clone(s.Facts)
 	s.Cards = maps.Clone(s.Cards)

@@ -15,10 +15,11 @@ import (
 	"github.com/pin/tftp/v3/netascii"
 )
 
-var (
-	errSilent  = errors.New("the client stopped answering")
-	errLastAck = errors.New("the client did not acknowledge the last block, though it may have it")
-)
+var errSilent = errors.New("the client stopped answering")
+
+// ErrLastAck is the error of a [Transfer] whose client was sent all of a file, and did not
+// acknowledge the last block. Firmware may close its socket before it does.
+var ErrLastAck = errors.New("the client did not acknowledge the last block, though it may have it")
 
 // readAhead is how much of a file is read at once, in bytes.
 const readAhead = 16 << 10
@@ -101,7 +102,7 @@ func (s *sender) sendBlocks() (int64, error) {
 		n, err := s.deliver(packets, w.first)
 		sent += w.drop(n)
 		if errors.Is(err, errSilent) && last {
-			err = errLastAck
+			err = ErrLastAck
 		}
 		if err != nil {
 			return sent, err

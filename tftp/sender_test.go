@@ -87,7 +87,7 @@ func TestWindowSender(t *testing.T) {
 			"O | D1 D2 D3 D4 | D1 D2 D3 D4 | D1 D2 D3 D4 |", errSilent,
 		}, {
 			"last acknowledgement lost", []int{0, 4, 8, timesOut, timesOut, timesOut},
-			"O | D1 D2 D3 D4 | D5 D6 D7 D8 | D9 D10 | D9 D10 | D9 D10 |", errLastAck,
+			"O | D1 D2 D3 D4 | D5 D6 D7 D8 | D9 D10 | D9 D10 | D9 D10 |", ErrLastAck,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -4,8 +4,7 @@
 // that its boot order has, for up to a minute each, and without a program it asks on by
 // DHCP for a minute.
 //
-// The program has some 4 KiB. It finds the partition by its GUID, so no other disk is ever
-// started. If the partition or its boot loader is not there, the program fails, and firmware
+// The program has some 4 KiB. It finds the partition by its GUID, so it starts no other disk. If the partition or its boot loader is not there, the program fails, and firmware
 // goes on to the next entry of its boot order.
 package owndisk
 
@@ -28,16 +27,6 @@ const MaxPartitions = 8
 // for.
 var ErrNoProgram = errors.New("this server has no program that starts the disk of such a machine")
 
-// Disk is what a program starts.
-type Disk struct {
-	// Partitions are the GUIDs of the EFI system partitions that have the boot loader, in
-	// text. A mirror has two.
-	Partitions []string
-	// Text is what the program writes on the screen before it starts the boot loader.
-	// Characters other than those of ASCII become "?".
-	Text string
-}
-
 // What stands where in the data of the program. program_amd64.s has the same numbers.
 const (
 	loaderSizeAt = 8
@@ -48,16 +37,22 @@ const (
 	dataSize     = 2560
 )
 
-// parting is what the program writes when it gives up.
-const parting = "cloudlets: its disk does not start; the firmware goes on in its boot order\r\n"
+// What the program writes on the screen: first, and when it gives up. The texts are always the
+// same, as firmware measures the program (UEFI 2.10, section 38), and disks may be locked to that.
+const (
+	greeting = "cloudlets: this machine starts its own disk\r\n"
+	parting  = "cloudlets: its disk does not start; the firmware goes on in its boot order\r\n"
+)
 
-// Program returns the program for a machine of an architecture.
-func Program(arch bootloader.Arch, d Disk) ([]byte, error) {
+// Program returns the program for a machine of an architecture. It starts the first of some
+// EFI system partitions that has a boot loader; they are named by their GUIDs, in text. A mirror
+// has two.
+func Program(arch bootloader.Arch, partitions []string) ([]byte, error) {
 	code := code(arch)
 	if code == nil {
 		return nil, fmt.Errorf("start the disk of a machine with the processor %s: %w", arch, ErrNoProgram)
 	}
-	data, err := d.data(arch)
+	data, err := data(arch, partitions)
 	if err != nil {
 		return nil, err
 	}
@@ -65,23 +60,23 @@ func Program(arch bootloader.Arch, d Disk) ([]byte, error) {
 }
 
 // data is what the program reads, and where it makes the path of the boot loader.
-func (d Disk) data(arch bootloader.Arch) ([]byte, error) {
-	if len(d.Partitions) == 0 || len(d.Partitions) > MaxPartitions {
-		return nil, fmt.Errorf("start the disk of a machine: want 1 to %d partitions, have %d", MaxPartitions, len(d.Partitions))
+func data(arch bootloader.Arch, partitions []string) ([]byte, error) {
+	if len(partitions) == 0 || len(partitions) > MaxPartitions {
+		return nil, fmt.Errorf("start the disk of a machine: want 1 to %d partitions, have %d", MaxPartitions, len(partitions))
 	}
 	data := make([]byte, dataSize)
-	binary.LittleEndian.PutUint64(data, uint64(len(d.Partitions)))
+	binary.LittleEndian.PutUint64(data, uint64(len(partitions)))
 	path := loaderPath(`\` + strings.ReplaceAll(bootloader.FallbackLoader(arch), "/", `\`))
 	binary.LittleEndian.PutUint64(data[loaderSizeAt:], uint64(len(path)))
 	copy(data[loaderAt:guidsAt], path)
-	for i, text := range d.Partitions {
+	for i, text := range partitions {
 		id, err := uuid.Parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("start the disk of a machine: the partition %q: %w", text, err)
 		}
 		putGUID(data[guidsAt+16*i:], id)
 	}
-	putText(data[greetingAt:partingAt], "cloudlets: "+d.Text+"\r\n")
+	putText(data[greetingAt:partingAt], greeting)
 	putText(data[partingAt:], parting)
 	return data, nil
 }
@@ -105,18 +100,10 @@ func putGUID(b []byte, id uuid.UUID) {
 	copy(b[8:16], id[8:])
 }
 
-// putText writes a text in UTF-16 that ends with a zero. What has no room is left out.
+// putText writes a text of ASCII in UTF-16, before zeros.
 func putText(b []byte, text string) {
-	at := 0
-	for _, r := range text {
-		if at+4 > len(b) {
-			break
-		}
-		if r != '\r' && r != '\n' && (r < ' ' || r > '~') {
-			r = '?'
-		}
-		binary.LittleEndian.PutUint16(b[at:], uint16(r))
-		at += 2
+	for i, unit := range utf16.Encode([]rune(text)) {
+		binary.LittleEndian.PutUint16(b[2*i:], unit)
 	}
 }
 

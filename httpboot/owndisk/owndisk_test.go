@@ -23,7 +23,7 @@ var linuxPartitionBytes = []byte{0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47,
 // of its kind. Whether firmware runs it, the test bed's machines show.
 func TestProgram(t *testing.T) {
 	needsCode(t)
-	file, err := Program(bootloader.AMD64, Disk{Partitions: []string{linuxPartition, strings.ToUpper(linuxPartition)}, Text: "it is installed — “so”"})
+	file, err := Program(bootloader.AMD64, []string{linuxPartition, strings.ToUpper(linuxPartition)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestProgram(t *testing.T) {
 	if got := unitsOf(path[4 : len(path)-4]); got != `\EFI\BOOT\BOOTX64.EFI` || !bytes.HasSuffix(path, []byte{0x7f, 0xff, 4, 0}) || int(path[2]) != len(path)-4 {
 		t.Errorf("the path is %q, %x", got, path)
 	}
-	if got := unitsOf(data[greetingAt:partingAt]); got != "cloudlets: it is installed ? ?so?\r\n" {
+	if got := unitsOf(data[greetingAt:partingAt]); got != greeting {
 		t.Errorf("it says %q", got)
 	}
 	if got := unitsOf(data[partingAt:]); got != parting {
@@ -57,18 +57,6 @@ func TestProgram(t *testing.T) {
 		if s.Characteristics&pe.IMAGE_SCN_MEM_WRITE != 0 && s.Characteristics&pe.IMAGE_SCN_MEM_EXECUTE != 0 {
 			t.Errorf("the memory of %s is written and run", s.Name)
 		}
-	}
-}
-
-// TestLongText: a text that has no room is cut, and ends with a zero all the same.
-func TestLongText(t *testing.T) {
-	needsCode(t)
-	data, err := Disk{Partitions: []string{linuxPartition}, Text: strings.Repeat("x", 5000)}.data(bootloader.AMD64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(data) != dataSize || data[partingAt-2] != 0 || data[partingAt-4] != 'x' || unitsOf(data[partingAt:]) != parting {
-		t.Errorf("the data of %d bytes end with %x before the other text", len(data), data[partingAt-4:partingAt])
 	}
 }
 
@@ -85,11 +73,11 @@ func TestNoProgram(t *testing.T) {
 		{bootloader.AMD64, make([]string, MaxPartitions+1), "have 9"},
 		{bootloader.AMD64, []string{"sda1"}, `"sda1"`},
 	} {
-		if _, err := Program(c.arch, Disk{Partitions: c.partitions}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Program(c.arch, c.partitions); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s with %q: %v, want %q", c.arch, c.partitions, err, c.want)
 		}
 	}
-	if _, err := Program(bootloader.ARM64, Disk{}); !errors.Is(err, ErrNoProgram) || Has(bootloader.ARM64) || !Has(bootloader.AMD64) {
+	if _, err := Program(bootloader.ARM64, nil); !errors.Is(err, ErrNoProgram) || Has(bootloader.ARM64) || !Has(bootloader.AMD64) {
 		t.Errorf("for arm64: %v", err)
 	}
 }

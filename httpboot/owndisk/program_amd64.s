@@ -13,6 +13,7 @@
 #define BS_HANDLE_PROTOCOL 152
 #define BS_LOAD_IMAGE 200
 #define BS_START_IMAGE 208
+#define BS_UNLOAD_IMAGE 224
 #define BS_CONNECT_CONTROLLER 264
 #define BS_LOCATE_HANDLE_BUFFER 312
 #define OUT_STRING 8
@@ -79,6 +80,8 @@ TEXT ·program(SB), NOSPLIT|NOFRAME, $0-0
 	ADDQ  $DATA, R14
 
 	MOVQ  SCREEN, CX
+	TESTQ CX, CX // some firmware has none without a screen
+	JEQ   search
 	LEAQ  DATA_GREETING(R14), DX
 	MOVQ  OUT_STRING(CX), AX
 	CALL  AX
@@ -175,24 +178,35 @@ own:
 	LEAQ  DATA_PATH(R14), R8
 	XORL  R9, R9
 	MOVQ  R9, FIFTH
+	MOVQ  R9, CHILD
 	LEAQ  CHILD, AX
 	MOVQ  AX, SIXTH
 	MOVQ  BS_LOAD_IMAGE(R13), AX
 	CALL  AX
 	TESTQ AX, AX
-	JNE   filesystem // no boot loader, or one that firmware does not trust
+	JNE   refused
 	MOVQ  CHILD, CX
 	XORL  DX, DX
 	XORL  R8, R8
 	MOVQ  BS_START_IMAGE(R13), AX
 	CALL  AX
-	JMP   part // a boot loader that returns has failed
+	JMP   filesystem // a boot loader that returns has failed; a mirror has another
+
+refused:
+	// There is no boot loader, or firmware does not trust it. Then it is loaded all the same
+	// (7.4.1), and has to be unloaded.
+	MOVQ  CHILD, CX
+	TESTQ CX, CX
+	JEQ   filesystem
+	MOVQ  BS_UNLOAD_IMAGE(R13), AX
+	CALL  AX
+	JMP   filesystem
 
 searched:
 	// Firmware in a hurry connects only what it boots from. So look again, once, when
 	// every driver has its devices.
 	TESTL R15, R15
-	JNE   part
+	JNE   giveUp
 	INCL  R15
 	XORL  CX, CX // all handles
 	XORL  DX, DX
@@ -203,7 +217,7 @@ searched:
 	MOVQ  BS_LOCATE_HANDLE_BUFFER(R13), AX
 	CALL  AX
 	TESTQ AX, AX
-	JNE   part
+	JNE   giveUp
 	XORL  BX, BX
 
 connect:
@@ -219,8 +233,10 @@ connect:
 	CALL  AX
 	JMP   connect
 
-part:
+giveUp:
 	MOVQ  SCREEN, CX
+	TESTQ CX, CX
+	JEQ   leave
 	LEAQ  DATA_PARTING(R14), DX
 	MOVQ  OUT_STRING(CX), AX
 	CALL  AX

@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -25,12 +23,10 @@ const maxRounds = 8
 // Loader loads kernel modules from one folder of the RAM disk.
 type Loader struct {
 	*index
-	dir    string // /lib/modules/VERSION
-	sys    string // /sys
-	insert func(file string) error
-	done   map[string]bool
-	// seen are the aliases of devices whose modules were loaded, or are not there.
-	seen map[string]bool
+	dir     string // /lib/modules/VERSION
+	devices devices
+	insert  func(file string) error
+	done    map[string]bool
 	// Log gets a warning for each module that does not load.
 	Log *slog.Logger
 }
@@ -45,7 +41,7 @@ func New(root string, log *slog.Logger) (*Loader, error) {
 	}
 	m := &Loader{
 		index: newIndex(), dir: filepath.Join(root, unix.ByteSliceToString(name.Release[:])),
-		sys: "/sys", insert: insertModule, done: map[string]bool{}, seen: map[string]bool{}, Log: log,
+		devices: devices{"/sys", map[string]uint64{}}, insert: insertModule, done: map[string]bool{}, Log: log,
 	}
 	return m, m.read(m.dir)
 }
@@ -83,14 +79,12 @@ func (m *Loader) LoadNew(ctx context.Context) (int, error) {
 		if err := ctx.Err(); err != nil {
 			return total, err
 		}
-		devices, err := deviceAliases(m.sys)
+		fresh, err := m.devices.fresh()
 		if err != nil {
 			return total, err
 		}
-		maps.DeleteFunc(devices, func(alias string, _ bool) bool { return m.seen[alias] })
-		maps.Copy(m.seen, devices)
 		loaded := 0
-		for _, module := range m.match(devices) {
+		for _, module := range m.match(fresh) {
 			loaded += m.load(module)
 		}
 		if total += loaded; loaded == 0 {
@@ -126,31 +120,6 @@ func (m *Loader) load(module string) int {
 		loaded++
 	}
 	return loaded
-}
-
-// aliasFiles are where /sys has the aliases of devices: those on each bus, those of each
-// class, and the processors. The devices themselves are in a tree that has some hundred other
-// files for each processor, which takes seconds to walk on a large machine.
-var aliasFiles = []string{"bus/*/devices/*/modalias", "class/*/*/modalias", "devices/system/*/modalias"}
-
-// deviceAliases collects the aliases of the devices that /sys has.
-func deviceAliases(sys string) (map[string]bool, error) {
-	if _, err := os.Stat(sys); err != nil {
-		return nil, fmt.Errorf("look for devices: %w", err)
-	}
-	found := map[string]bool{}
-	for _, pattern := range aliasFiles {
-		files, err := filepath.Glob(filepath.Join(sys, pattern))
-		if err != nil {
-			return nil, fmt.Errorf("look for devices: %w", err)
-		}
-		for _, file := range files {
-			if text, err := os.ReadFile(file); err == nil { // devices come and go meanwhile
-				found[strings.TrimSpace(string(text))] = true
-			}
-		}
-	}
-	return found, nil
 }
 
 func insertModule(file string) error {

@@ -130,8 +130,8 @@ func fakeModules(t *testing.T) (m *Loader, loaded *[]string) {
 	t.Helper()
 	loaded = new([]string)
 	m = &Loader{
-		index: indexOf(someDeps, someAliases, someSoft), dir: "/m", sys: t.TempDir(),
-		done: map[string]bool{}, seen: map[string]bool{}, Log: slog.New(slog.DiscardHandler),
+		index: indexOf(someDeps, someAliases, someSoft), dir: "/m", devices: devices{t.TempDir(), map[string]uint64{}},
+		done: map[string]bool{}, Log: slog.New(slog.DiscardHandler),
 	}
 	m.insert = func(file string) error {
 		*loaded = append(*loaded, boot.ModuleName(file))
@@ -142,11 +142,11 @@ func fakeModules(t *testing.T) (m *Loader, loaded *[]string) {
 
 func TestDriversOfDevicesThatAppearLaterAreLoaded(t *testing.T) {
 	m, loaded := fakeModules(t)
-	write(t, m.sys, "bus/pci/devices/0000:00:04.0/modalias", []byte("pci:v00008086d000010D3sv0sd0bc0sc0i0\n"), 0o444)
+	write(t, m.devices.sys, "bus/pci/devices/0000:00:04.0/modalias", []byte("pci:v00008086d000010D3sv0sd0bc0sc0i0\n"), 0o444)
 	insert := m.insert
 	m.insert = func(file string) error { // the driver finds a bus with a device on it
 		if boot.ModuleName(file) == "e1000e" {
-			write(t, m.sys, "bus/virtio/devices/virtio0/modalias", []byte("virtio:d00000001v00001AF4\n"), 0o444)
+			write(t, m.devices.sys, "bus/virtio/devices/virtio0/modalias", []byte("virtio:d00000001v00001AF4\n"), 0o444)
 		}
 		return insert(file)
 	}
@@ -214,11 +214,35 @@ func TestAllDevicesAreFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := deviceAliases("/sys")
-	if err != nil || !maps.Equal(got, want) {
+	all := devices{"/sys", map[string]uint64{}}
+	if got, err := all.fresh(); err != nil || !maps.Equal(got, want) {
 		t.Errorf("found %v (%v), want %v", slices.Sorted(maps.Keys(got)), err, slices.Sorted(maps.Keys(want)))
 	}
-	if _, err := deviceAliases(filepath.Join(t.TempDir(), "none")); err == nil {
-		t.Error("devices are looked for where there are none, without an error")
+	if again, err := all.fresh(); err != nil || len(again) > 0 {
+		t.Errorf("once more it finds %v (%v)", again, err)
+	}
+}
+
+// TestDeviceComesBack: another device in the place of one that was pulled out has its
+// driver loaded too.
+func TestDeviceComesBack(t *testing.T) {
+	d := devices{t.TempDir(), map[string]uint64{}}
+	for _, alias := range []string{"usb:v1", "usb:v2"} {
+		write(t, d.sys, "new/modalias", []byte(alias+"\n"), 0o444)
+		place := filepath.Join(d.sys, "bus/usb/devices/1-1")
+		if err := errors.Join(os.MkdirAll(filepath.Dir(place), 0o755), os.RemoveAll(place+"-old")); err != nil {
+			t.Fatal(err)
+		}
+		_ = os.Rename(place, place+"-old") // so that its inode is not used again
+		if err := os.Rename(filepath.Join(d.sys, "new"), place); err != nil {
+			t.Fatal(err)
+		}
+		if found, err := d.fresh(); err != nil || !found[alias] {
+			t.Errorf("found %v (%v), want %s", found, err, alias)
+		}
+	}
+	d.sys = filepath.Join(d.sys, "none")
+	if _, err := d.fresh(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without /sys: %v", err)
 	}
 }

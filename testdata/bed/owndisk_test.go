@@ -28,7 +28,7 @@ func installBesideAnother(t *testing.T) (*rig, bed.Spec) {
 	r.run("disk", small, "--env", "hostname=other", "--out", other.File)
 	spec := bed.Spec{MAC: ownDiskMAC, Firmware: bed.UEFI, Disks: []bed.Disk{other, r.newDisk("node")}}
 	m := r.on(spec)
-	r.expect(m, `cloudlets: it was installed at`)
+	r.expect(m, `cloudlets: this machine starts its own disk`)
 	r.expect(m, `node login: `)
 	r.wentToDisk(ownDiskMAC, 1)
 	if trace := r.run("trace", ownDiskMAC); !strings.Contains(trace, "own-disk/amd64.efi by TFTP") {

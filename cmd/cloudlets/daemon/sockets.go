@@ -17,6 +17,7 @@ import (
 
 	"cloudlets/cmd/cloudlets/daemon/httpserver"
 	v4 "cloudlets/dhcp/v4"
+	"cloudlets/httpboot"
 	"cloudlets/tftp"
 )
 
@@ -90,12 +91,10 @@ func (d *Daemon) openTFTP(_ context.Context, at string) (*server, error) {
 	return &server{task{"serve TFTP", s.Serve}, conn}, nil
 }
 
-// sawTransfer tells the boot chain of a TFTP transfer. Firmware that only asks
-// for a file's size is not worth an event.
+// sawTransfer tells the boot chain of a TFTP transfer.
 func (d *Daemon) sawTransfer(t tftp.Transfer) {
-	if !t.Probe {
-		d.chain.SawTransfer(t.Remote.Addr(), t.Name, t.Bytes, t.Err)
-	}
+	whole := t.Err == nil || errors.Is(t.Err, tftp.ErrLastAck)
+	d.chain.SawTransfer(httpboot.Transfer{Remote: t.Remote.Addr(), Name: t.Name, Bytes: t.Bytes, Probe: t.Probe, Whole: whole, Err: t.Err})
 }
 
 // listenHTTP serves HTTP boot on all addresses.

@@ -125,8 +125,9 @@ func hintText(to func(*provision.DiskHints) *string) field[provision.DiskHints] 
 
 func quirkFields() fields[provision.Quirks] {
 	return fields[provision.Quirks]{
-		"bootFile": textField(setBootFile).says("The boot loader's file, in place of the one that the firmware's kind takes.", `""`, `"ipxe.efi"`),
-		"oneStep":  boolField(func(q *provision.Quirks, v bool) { q.OneStep = v }).says("Whether UEFI PXE is answered in the DHCP offer itself.", `false`, `true`),
+		"bootFile":      textField(setBootFile).says("The boot loader's file, in place of the one that the firmware's kind takes.", `""`, `"ipxe.efi"`),
+		"firmwareOrder": boolField(func(q *provision.Quirks, v bool) { q.FirmwareOrder = v }).says("Whether a UEFI machine that is sent to its own disk goes on in its firmware's boot order, and not to the disk that was installed.", `false`, `true`),
+		"oneStep":       boolField(func(q *provision.Quirks, v bool) { q.OneStep = v }).says("Whether UEFI PXE is answered in the DHCP offer itself.", `false`, `true`),
 	}
 }
 
