@@ -27,11 +27,14 @@ const MaxPartitions = 8
 // for.
 var ErrNoProgram = errors.New("this server has no program that starts the disk of such a machine")
 
-// What stands where in the data of the program. program_amd64.s has the same numbers.
+// What stands where in the data of the program, whose assembly has these constants too.
 const (
+	countAt      = 0 // how many GUIDs there are
 	loaderSizeAt = 8
 	loaderAt     = 16
 	guidsAt      = 128
+	pathAt       = 256                                        // where the program makes the path of the boot loader
+	pathRoom     = greetingAt - pathAt - (guidsAt - loaderAt) // for that of the partition
 	greetingAt   = 1280
 	partingAt    = 2304
 	dataSize     = 2560
@@ -65,7 +68,7 @@ func data(arch bootloader.Arch, partitions []string) ([]byte, error) {
 		return nil, fmt.Errorf("start the disk of a machine: want 1 to %d partitions, have %d", MaxPartitions, len(partitions))
 	}
 	data := make([]byte, dataSize)
-	binary.LittleEndian.PutUint64(data, uint64(len(partitions)))
+	binary.LittleEndian.PutUint64(data[countAt:], uint64(len(partitions)))
 	path := loaderPath(`\` + strings.ReplaceAll(bootloader.FallbackLoader(arch), "/", `\`))
 	binary.LittleEndian.PutUint64(data[loaderSizeAt:], uint64(len(path)))
 	copy(data[loaderAt:guidsAt], path)

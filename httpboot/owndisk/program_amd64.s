@@ -1,4 +1,5 @@
 #include "textflag.h"
+#include "go_asm.h"
 
 // The program as the processor runs it. Firmware calls its first instruction with the
 // handle of the image in CX and the system table in DX, by the calling convention of UEFI
@@ -18,17 +19,6 @@
 #define BS_LOCATE_HANDLE_BUFFER 312
 #define OUT_STRING 8
 #define LI_IMAGE_BASE 64
-
-// What stands where in the data behind the program; owndisk.go has the same numbers.
-#define DATA 0x2000
-#define DATA_COUNT 0
-#define DATA_LOADER_SIZE 8
-#define DATA_LOADER 16
-#define DATA_GUIDS 128
-#define DATA_PATH 256
-#define DATA_PATH_ROOM (1024-112)
-#define DATA_GREETING 1280
-#define DATA_PARTING 2304
 
 // The frame, at which BP points, as SP does: 32 bytes for the callee, two more arguments,
 // and variables.
@@ -77,12 +67,12 @@ TEXT ·program(SB), NOSPLIT|NOFRAME, $0-0
 	JNE   leave
 	MOVQ  FOUND, AX
 	MOVQ  LI_IMAGE_BASE(AX), R14
-	ADDQ  $DATA, R14
+	ADDQ  $const_dataAt, R14
 
 	MOVQ  SCREEN, CX
 	TESTQ CX, CX // some firmware has none without a screen
 	JEQ   search
-	LEAQ  DATA_GREETING(R14), DX
+	LEAQ  const_greetingAt(R14), DX
 	MOVQ  OUT_STRING(CX), AX
 	CALL  AX
 
@@ -137,12 +127,12 @@ node:
 	CMPB  0(DI), $0x7F
 	JNE   advance
 	XORL  DX, DX
-	LEAQ  DATA_GUIDS(R14), R10
+	LEAQ  const_guidsAt(R14), R10
 	MOVQ  24(SI), R8
 	MOVQ  32(SI), R9
 
 partition:
-	CMPQ  DX, DATA_COUNT(R14)
+	CMPQ  DX, const_countAt(R14)
 	JCC   filesystem
 	CMPQ  R8, 0(R10)
 	JNE   another
@@ -163,19 +153,19 @@ own:
 	MOVQ  FOUND, SI
 	MOVQ  DI, CX
 	SUBQ  SI, CX
-	CMPQ  CX, $DATA_PATH_ROOM
+	CMPQ  CX, $const_pathRoom
 	JHI   filesystem
-	LEAQ  DATA_PATH(R14), DI
+	LEAQ  const_pathAt(R14), DI
 	CLD
 	REP
 	MOVSB
-	LEAQ  DATA_LOADER(R14), SI
-	MOVQ  DATA_LOADER_SIZE(R14), CX
+	LEAQ  const_loaderAt(R14), SI
+	MOVQ  const_loaderSizeAt(R14), CX
 	REP
 	MOVSB
 	XORL  CX, CX
 	MOVQ  R12, DX
-	LEAQ  DATA_PATH(R14), R8
+	LEAQ  const_pathAt(R14), R8
 	XORL  R9, R9
 	MOVQ  R9, FIFTH
 	MOVQ  R9, CHILD
@@ -237,7 +227,7 @@ giveUp:
 	MOVQ  SCREEN, CX
 	TESTQ CX, CX
 	JEQ   leave
-	LEAQ  DATA_PARTING(R14), DX
+	LEAQ  const_partingAt(R14), DX
 	MOVQ  OUT_STRING(CX), AX
 	CALL  AX
 
