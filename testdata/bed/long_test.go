@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"cloudlets/testdata/bed"
+	"cloudlets/testdata/distros"
 )
 
 // The tests in this file do with the whole Debian what others do with the small
@@ -131,16 +132,13 @@ func onARM64(ctx context.Context, t *testing.T) string {
 	return image
 }
 
-// TestLongLayouts boots disks of three distributions' layouts: Alpine's, whose
-// kernel has a short name and whose init is busybox; Arch's, whose kernel is
-// named for its package and is also beside its modules; and NixOS's, which has
-// kernel, initrd, modules and init in its store. Nobody says anything about them.
+// TestLongLayouts boots each distribution's layout. Nobody says anything about them.
 func TestLongLayouts(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"alpine", "arch", "nixos"} {
-		t.Run(name, func(t *testing.T) {
+	for _, l := range distros.All() {
+		t.Run(l.Name, func(t *testing.T) {
 			t.Parallel()
-			bootLayout(t, name)
+			bootLayout(t, l.Name)
 		})
 	}
 }
