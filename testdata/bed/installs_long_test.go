@@ -84,8 +84,11 @@ func installBesideDNSMasq(t *testing.T, image string) (r *rig, mac string) {
 	if !strings.Contains(m.Console.Text(), "handing over by reboot") {
 		t.Error("the machine did not go through a reboot")
 	}
-	r.routerAnswered(mac, provision.StageLocal)
+	r.routerAnswered(mac, provision.StageKernel)
 	r.wentToDisk(mac, 1)
+	if trace := r.run("trace", mac); !strings.Contains(trace, "own-disk/amd64.efi by TFTP") {
+		t.Errorf("it did not get to its disk by its own program:\n%s", trace)
+	}
 	return r, mac
 }
 
