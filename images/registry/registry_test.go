@@ -300,16 +300,20 @@ func TestInterrupted(t *testing.T) {
 	p.layer = pushed.Layer
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	// The rest comes when it is too late, however seldom progress is told.
+	// The rest comes when nobody reads any more. If it came once ctx is done, it could be there
+	// before that is noticed.
+	over := make(chan struct{})
 	p.spoil = func(_ int, answer *http.Response) {
-		answer.Body = &halting{ReadCloser: answer.Body, left: answer.ContentLength / 2, goOn: ctx.Done()}
+		answer.Body = &halting{ReadCloser: answer.Body, left: answer.ContentLength / 2, goOn: over}
 	}
 	opt := Options{CacheDir: t.TempDir(), Progress: func(done, total int64) {
 		if done > total/3 {
 			cancel()
 		}
 	}}
-	if _, err := Open(ctx, pushed.Tag, oci.Options{}, opt); !errors.Is(err, context.Canceled) {
+	_, err := Open(ctx, pushed.Tag, oci.Options{}, opt)
+	close(over)
+	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("interrupted: %v", err)
 	}
 	p.ranges()
