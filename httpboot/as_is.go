@@ -86,11 +86,11 @@ func (c *Chain) takeBoot(ctx context.Context, event provision.Event) error {
 
 // sentAway uses up the order that a machine boots from its own disk, if there is one,
 // after its firmware was told that there is no file for it.
-func (c *Chain) sentAway(ctx context.Context, mac provision.MAC, from netip.Addr, decision provision.Decision) {
+func (c *Chain) sentAway(ctx context.Context, mac provision.MAC, from netip.Addr, spec *provision.Spec, decision provision.Decision) {
 	if decision.Action != provision.ActionLocal || decision.Order.IsZero() || c.Foreign(mac, from) != "" {
 		return
 	}
-	if err := c.takeBoot(ctx, toDisk(mac, decision)); err != nil {
+	if err := c.takeBoot(ctx, toDisk(mac, spec, decision)); err != nil {
 		c.Logger().Warn("an order to boot from the own disk was not noted as done", "machine", mac, "error", err)
 	}
 }

@@ -165,10 +165,10 @@ func processor(client dhcp.Client) string {
 	return ""
 }
 
-// letGo sends a UEFI machine of the site to its own disk. If this server has installed the machine, a program
-// starts that disk at once. Otherwise iPXE starts, whose
-// script exits at once, or GRUB, which starts the disk's boot loader. Without a boot file, UEFI firmware would ask again for a
-// minute by PXE, and for another minute by HTTP, before it tries the disk. BIOS
+// letGo sends a UEFI machine of the site to its own disk. If this server has installed the
+// machine, a program starts that disk at once. Otherwise iPXE starts, whose script exits at
+// once, or GRUB, which starts the disk's boot loader. Without a boot file, UEFI firmware would
+// ask again for a minute by PXE, and for another minute by HTTP, before it tries the disk. BIOS
 // firmware gives up at once. If there is no such loader, the machine has to wait.
 func (c *Chain) letGo(mac provision.MAC, client dhcp.Client, spec *provision.Spec, decision provision.Decision) dhcp.Boot {
 	if file := c.ownDiskFor(mac, client, spec); file != "" {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -57,25 +58,24 @@ func (c *Chain) bootPartitions(mac provision.MAC) (ids []string) {
 	return ids
 }
 
-// ownDiskProgram makes the program that starts the disk of a machine, if the machine shall
-// start that now.
-func (c *Chain) ownDiskProgram(ctx context.Context, mac provision.MAC, arch string) ([]byte, provision.Decision, error) {
-	spec, decision := c.Decide(mac)
+// ownDiskProgram makes the program that starts the disk of a machine, if it was decided that
+// the machine starts that now.
+func (c *Chain) ownDiskProgram(ctx context.Context, mac provision.MAC, arch string, spec *provision.Spec, decision provision.Decision) ([]byte, error) {
 	if decision.Action != provision.ActionLocal {
-		return nil, decision, errors.New("the machine shall not start its own disk now: " + decision.Reason)
+		return nil, errors.New("the machine shall not start its own disk now: " + decision.Reason)
 	}
 	partitions := c.bootPartitions(mac)
 	if len(partitions) == 0 || spec.Quirks.FirmwareOrder {
-		return nil, decision, errors.New("its firmware goes on in its boot order")
+		return nil, errors.New("its firmware goes on in its boot order")
 	}
 	program, err := owndisk.Program(bootloader.Arch(arch), partitions)
 	if err != nil || spec.SecureBoot != provision.ByOwner {
-		return program, decision, err
+		return program, err
 	}
 	if program, err = c.signed.sign(ctx, c.Depot.Owner, program); err != nil {
 		err = fmt.Errorf("sign the program that starts the disk: %w", err)
 	}
-	return program, decision, err
+	return program, err
 }
 
 // maxSigned bounds how many signed programs are kept, of 6 kB each.
@@ -130,21 +130,22 @@ func contentOf(f uki.File) (_ []byte, err error) {
 // ownDisk serves the program that starts a machine's disk to UEFI HTTP Boot. Firmware that is
 // told that there is none goes on to its next boot device.
 func (c *Chain) ownDisk(w http.ResponseWriter, r *http.Request) {
-	mac, err := provision.ParseMAC(r.PathValue("mac"))
-	if err != nil {
-		http.Error(w, requests.Printable(err.Error()), http.StatusNotFound)
+	mac, arch, ok := dialect.OwnDiskOf(strings.TrimPrefix(r.URL.Path, "/"))
+	if !ok {
+		http.NotFound(w, r)
 		return
 	}
 	ctx, from := r.Context(), requests.RemoteAddr(r)
-	program, decision, err := c.ownDiskProgram(ctx, mac, dialect.OwnDiskArch(r.PathValue("file")))
+	spec, decision := c.Decide(mac)
+	program, err := c.ownDiskProgram(ctx, mac, arch, spec, decision)
 	if err != nil {
 		// The trace has the reason: it may be the owner's key, which is no stranger's business.
 		http.Error(w, "there is no program that starts this machine's own disk; its firmware goes on in its boot order", http.StatusNotFound)
-		if c.Spec(mac) != nil {
+		if spec != nil {
 			c.Record(ctx, provision.Event{
 				MAC: mac, Kind: provision.KindHTTP, Text: "its firmware was told 404 by " + requests.Protocol(r) + ", so that it goes on in its boot order", Reason: err.Error(),
 			})
-			c.sentAway(ctx, mac, from, decision)
+			c.sentAway(ctx, mac, from, spec, decision)
 		}
 		return
 	}
@@ -152,13 +153,13 @@ func (c *Chain) ownDisk(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(program))
 	if r.Method == http.MethodGet && r.Header.Get("Range") == "" {
-		c.startsOwnDisk(ctx, mac, from, decision)
+		c.startsOwnDisk(ctx, mac, from, spec, decision)
 	}
 }
 
 // startsOwnDisk records that a machine's firmware has the program that starts its disk.
-func (c *Chain) startsOwnDisk(ctx context.Context, mac provision.MAC, from netip.Addr, decision provision.Decision) {
-	if err := c.told(ctx, from, toDisk(mac, decision)); err != nil {
+func (c *Chain) startsOwnDisk(ctx context.Context, mac provision.MAC, from netip.Addr, spec *provision.Spec, decision provision.Decision) {
+	if err := c.told(ctx, from, toDisk(mac, spec, decision)); err != nil {
 		c.Logger().Warn("an order to boot from the own disk was not noted as done", "machine", mac, "error", err)
 	}
 }
@@ -166,7 +167,8 @@ func (c *Chain) startsOwnDisk(ctx context.Context, mac provision.MAC, from netip
 // ownDiskFile opens the same program for TFTP. That has no effect, since firmware may open it
 // first to learn its size: [Chain.SawTransfer] tells whether it has the program.
 func (b bootFiles) ownDiskFile(ctx context.Context, mac provision.MAC, arch string) (fs.File, error) {
-	program, _, err := b.ownDiskProgram(ctx, mac, arch)
+	spec, decision := b.Decide(mac)
+	program, err := b.ownDiskProgram(ctx, mac, arch, spec, decision)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	}
@@ -199,7 +201,7 @@ func (c *Chain) SawTransfer(t Transfer) {
 	if !ownDisk || t.Err != nil {
 		return
 	}
-	if _, decision := c.Decide(mac); decision.Action == provision.ActionLocal {
-		c.startsOwnDisk(context.Background(), mac, t.Remote.Unmap(), decision)
+	if spec, decision := c.Decide(mac); decision.Action == provision.ActionLocal {
+		c.startsOwnDisk(context.Background(), mac, t.Remote.Unmap(), spec, decision)
 	}
 }

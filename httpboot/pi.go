@@ -70,8 +70,8 @@ func (b bootFiles) piFileOf(ctx context.Context, from netip.Addr, mac provision.
 	kit, err := b.piKit(ctx, mac, until)
 	if err != nil {
 		if file == dialect.PiFirmware {
-			_, decision := b.Decide(mac)
-			b.sentAway(ctx, mac, from, decision)
+			spec, decision := b.Decide(mac)
+			b.sentAway(ctx, mac, from, spec, decision)
 		}
 		return nil, absent(folder+"/"+file, err)
 	}

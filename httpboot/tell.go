@@ -79,9 +79,17 @@ func (c *Chain) told(ctx context.Context, from netip.Addr, event provision.Event
 	return nil
 }
 
+// reason says why a decision was made, and by which rules the machine has its settings.
+func reason(spec *provision.Spec, decision provision.Decision) string {
+	if spec == nil || spec.Rules == nil {
+		return decision.Reason
+	}
+	return decision.Reason + "; " + spec.Rules.String()
+}
+
 // toDisk is the event of a machine that is sent to its own disk.
-func toDisk(mac provision.MAC, decision provision.Decision) provision.Event {
-	event := provision.Event{MAC: mac, Kind: provision.KindDecision, Stage: provision.StageLocal, Text: "sent to its own disk", Reason: decision.Reason}
+func toDisk(mac provision.MAC, spec *provision.Spec, decision provision.Decision) provision.Event {
+	event := provision.Event{MAC: mac, Kind: provision.KindDecision, Stage: provision.StageLocal, Text: "sent to its own disk", Reason: reason(spec, decision)}
 	if !decision.Order.IsZero() {
 		event.Booted = &provision.Booted{Boot: *decision.Boot, Order: decision.Order}
 	}
@@ -92,17 +100,11 @@ func toDisk(mac provision.MAC, decision provision.Decision) provision.Event {
 // loader's dialect, and as an event.
 func (c *Chain) next(ctx context.Context, mac provision.MAC, d dialect.Dialect) (string, provision.Event) {
 	spec, decision := c.Decide(mac)
-	event := provision.Event{Kind: provision.KindDecision, Reason: decision.Reason}
-	if spec != nil && spec.Rules != nil {
-		event.Reason += "; " + spec.Rules.String()
-	}
+	event := provision.Event{Kind: provision.KindDecision, Reason: reason(spec, decision)}
 	key := depot.Key{}
 	switch decision.Action {
 	case provision.ActionLocal:
-		reason := event.Reason
-		event = toDisk(mac, decision)
-		event.Reason = reason
-		return d.Leave(decision.Reason), event
+		return d.Leave(decision.Reason), toDisk(mac, spec, decision)
 	case provision.ActionDiscover:
 		event.Stage, event.Text = provision.StageStranger, "let go to its next boot device"
 		return d.Leave(decision.Reason), event

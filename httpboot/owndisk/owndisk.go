@@ -4,8 +4,9 @@
 // that its boot order has, for up to a minute each, and without a program it asks on by
 // DHCP for a minute.
 //
-// The program has some 4 KiB. It finds the partition by its GUID, so it starts no other disk. If the partition or its boot loader is not there, the program fails, and firmware
-// goes on to the next entry of its boot order.
+// The program has some 4 KiB. It finds the partition by its GUID, so it starts no other disk.
+// If the partition or its boot loader is not there, the program fails, and firmware goes on to
+// the next entry of its boot order.
 package owndisk
 
 import (
@@ -41,7 +42,8 @@ const (
 )
 
 // What the program writes on the screen: first, and when it gives up. The texts are always the
-// same, as firmware measures the program (UEFI 2.10, section 38), and disks may be locked to that.
+// same, since firmware measures the program into PCR 4 of a TPM (TCG PC Client Platform Firmware
+// Profile), and disks may be locked to that.
 const (
 	greeting = "cloudlets: this machine starts its own disk\r\n"
 	parting  = "cloudlets: its disk does not start; the firmware goes on in its boot order\r\n"
