@@ -64,20 +64,31 @@ setup-demo:
 	$(call install,$(DEMO_PACKAGES))
 
 .PHONY: setup-test
-setup-test: bin/chrony bin/cloud-init bin/docker-registry bin/etcd bin/isc-dhcp bin/kea bin/mdadm bin/netconfig bin/podman
+setup-test: bin/chrony bin/cloud-init bin/docker-registry bin/etcd bin/isc-dhcp bin/kea bin/libarchive bin/mdadm bin/netconfig bin/podman
 	$(call install,$(TEST_PACKAGES))
 
-# Boot loaders for arm64 machines, out of packages that are not for this computer: apt
-# gets folders of its own for each architecture and release. Only Debian 13 has iPXE for arm64.
+# $(call own_apt,FOLDER,RELEASE,ARCHITECTURE,KIND) has apt fetch into a folder of its own what this
+# computer's apt does not: packages (deb) of another release or architecture, or sources (deb-src).
+own_apt = apt=$(CURDIR)/$(1)/apt-$(2) && mkdir -p $$apt/lists/partial $$apt/cache/archives/partial && touch $$apt/status && \
+	echo "$(4) [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $(2) main" >$$apt/sources.list && \
+	printf '%s;\n' "Dir::State \"$$apt\"" "Dir::State::status \"$$apt/status\"" "Dir::Cache \"$$apt/cache\"" "Dir::Etc::sourcelist \"$$apt/sources.list\"" \
+		'Dir::Etc::sourceparts "/dev/null"' "APT::Architecture \"$(3)\"" "APT::Architectures \"$(3)\"" 'APT::Sandbox::User "root"' >$$apt/apt.conf && \
+	cd $$apt && export APT_CONFIG=$$apt/apt.conf && apt-get update -qq
+
+# Boot loaders for arm64 machines, out of packages that are not for this computer. Only Debian
+# 13 has iPXE for arm64.
 bin/arm64:
 	rm -rf bin/arm64.part && mkdir -p bin/arm64.part
-	for from in "bookworm arm64 grub-efi-arm64-bin" "trixie amd64 ipxe"; do set -- $$from && apt=$(CURDIR)/bin/arm64.part/apt-$$1 && \
-		mkdir -p $$apt/lists/partial $$apt/cache/archives/partial && touch $$apt/status && \
-		echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $$1 main" >$$apt/sources.list && \
-		printf '%s;\n' "Dir::State \"$$apt\"" "Dir::State::status \"$$apt/status\"" "Dir::Cache \"$$apt/cache\"" "Dir::Etc::sourcelist \"$$apt/sources.list\"" \
-			'Dir::Etc::sourceparts "/dev/null"' "APT::Architecture \"$$2\"" "APT::Architectures \"$$2\"" 'APT::Sandbox::User "root"' >$$apt/apt.conf && \
-		(cd $$apt && export APT_CONFIG=$$apt/apt.conf && apt-get update -qq && apt-get download -qq $$3) && dpkg -x $$apt/$$3_*.deb bin/arm64.part && rm -r $$apt || exit; done
+	$(call own_apt,bin/arm64.part,bookworm,arm64,deb) && apt-get download -qq grub-efi-arm64-bin && dpkg -x *.deb .. && rm -r $$apt
+	$(call own_apt,bin/arm64.part,trixie,amd64,deb) && apt-get download -qq ipxe && dpkg -x *.deb .. && rm -r $$apt
 	mv bin/arm64.part bin/arm64
+
+# The archives that libarchive's own tests read, out of its source package.
+bin/libarchive:
+	rm -rf bin/libarchive.part && mkdir -p bin/libarchive.part
+	$(call own_apt,bin/libarchive.part,bookworm,amd64,deb-src) && apt-get source -qq --download-only libarchive && \
+		tar -xJf libarchive_*.orig.tar.xz -C .. --strip-components 1 --wildcards '*/test/*.uu' && rm -r $$apt
+	mv bin/libarchive.part bin/libarchive
 
 # Packages that are unpacked into a folder each and not installed, as they would start
 # servers on this computer, or configure it or its network.

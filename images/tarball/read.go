@@ -119,7 +119,7 @@ func endOfTar(in *input, empty bool) error {
 	n, err := io.Copy(&rest, io.LimitReader(in.buf, maxTrailer))
 	switch {
 	case err != nil:
-		return fmt.Errorf("after its end: %w", err)
+		return fmt.Errorf("what follows its end cannot be read, so it is damaged, or something was added to it: make it again: %w", err)
 	case empty && (len(rest.first) > 0 || n == maxTrailer):
 		return errors.New("it begins with zeros, as a tarball of nothing does, and other data follow: it is not a tarball, perhaps a filesystem or a disk; mount it and give the folder")
 	case n == maxTrailer:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -39,6 +40,9 @@ func recognise(peek func(int) ([]byte, error)) (compression string, err error) {
 		if f.is(head) {
 			return "", fmt.Errorf("it is %s, not a tarball: %s", f.name, f.remedy)
 		}
+	}
+	if len(head) < blockSize {
+		return "", fmt.Errorf("there are only %d bytes of it, fewer than the first header of a tarball has: it is none, or it was cut short: %w", len(head), io.ErrUnexpectedEOF)
 	}
 	return "", nil
 }
@@ -85,9 +89,13 @@ type foreignFormat struct {
 	at     int    // where its mark is
 	mark   string
 	remedy string
+	looks  func(head []byte) bool // tells a kind that has no mark
 }
 
 func (f *foreignFormat) is(head []byte) bool {
+	if f.looks != nil {
+		return f.looks(head)
+	}
 	return len(head) >= f.at && bytes.HasPrefix(head[f.at:], []byte(f.mark))
 }
 
@@ -97,6 +105,18 @@ const (
 	convertIt = "mount its root partition, as guestmount and qemu-nbd do, and give the folder"
 )
 
+// looksLikeLZMA says whether a file begins with a header of lzma-alone, which has no mark. As
+// XZ Utils does, it takes those alone whose dictionary has a size of 2^n or 2^n + 2^(n-1) bytes,
+// and whose content, if its size is known, has less than 256 GiB. The range coder's first byte is 0.
+func looksLikeLZMA(head []byte) bool {
+	if len(head) < 14 || head[0] >= 9*5*5 || head[13] != 0 {
+		return false
+	}
+	dictionary, size := binary.LittleEndian.Uint32(head[1:]), binary.LittleEndian.Uint64(head[5:])
+	rest := dictionary >> bits.TrailingZeros32(dictionary)
+	return dictionary >= 4<<10 && (rest == 1 || rest == 3) && (size == math.MaxUint64 || size < 256<<30)
+}
+
 func unpackWith(command string) string {
 	return "unpack it with \"" + command + "\" first, and give the folder"
 }
@@ -105,51 +125,56 @@ func decompressWith(command string) string { return "unpack it with \"" + comman
 
 // foreign lists the kinds by their marks. The certain marks are first.
 var foreign = []foreignFormat{
-	{"a squashfs image", 0, "hsqs", unpackWith("unsquashfs")},
-	{"an old squashfs image", 0, "sqsh", unpackWith("unsquashfs")},
-	{"an EROFS image", 1024, "\xe2\xe1\xf5\xe0", unpackWith("fsck.erofs --extract=DIR")},
-	{"a cpio archive", 0, "070701", unpackWith("cpio -id")},
-	{"a cpio archive", 0, "070702", unpackWith("cpio -id")},
-	{"a cpio archive", 0, "070707", unpackWith("cpio -id")},
-	{"an ISO image", 32769, "CD001", unpackWith("bsdtar -x") + "; if that holds another image, give that one"},
-	{"an ext2, ext3 or ext4 filesystem", 1080, "\x53\xef", mountIt},
-	{"an XFS filesystem", 0, "XFSB", mountIt},
-	{"a Btrfs filesystem", 65600, "_BHRfS_M", mountIt},
-	{"an F2FS filesystem", 1024, "\x10\x20\xf5\xf2", mountIt},
-	{"a LUKS volume", 0, "LUKS\xba\xbe", "open it with cryptsetup, mount it and give the folder"},
-	{"an LVM volume", 512, "LABELONE", "activate it with vgchange, mount it and give the folder"},
-	{"a qcow2 disk image", 0, "QFI\xfb", convertIt},
-	{"a VMDK disk image", 0, "KDMV", convertIt},
-	{"a VMDK disk image", 0, "COWD", convertIt},
-	{"the description of a VMDK disk image", 0, "# Disk DescriptorFile", convertIt},
-	{"a VHD disk image", 0, "conectix", convertIt},
-	{"a VHDX disk image", 0, "vhdxfile", convertIt},
-	{"a VDI disk image", 64, "\x7f\x10\xda\xbe", convertIt},
-	{"a WIM image", 0, "MSWIM\x00\x00\x00", unpackWith("wimlib-imagex apply")},
-	{"a zip archive", 0, "PK\x03\x04", unpackWith("unzip") + "; zip keeps neither owners nor devices"},
-	{"an empty zip archive", 0, "PK\x05\x06", "make it again"},
-	{"a 7z archive", 0, "7z\xbc\xaf\x27\x1c", unpackWith("7z x") + "; 7z keeps neither owners nor devices"},
-	{"a rar archive", 0, "Rar!\x1a\x07", unpackWith("unrar x")},
-	{"a cabinet file", 0, "MSCF\x00\x00\x00\x00", unpackWith("cabextract")},
-	{"a xar archive", 0, "xar!", unpackWith("bsdtar -x")},
-	{"a Debian package", 0, "!<arch>\ndebian-binary", unpackWith("dpkg-deb -x")},
-	{"an ar archive", 0, "!<arch>\n", unpackWith("ar x")},
-	{"an RPM package", 0, "\xed\xab\xee\xdb", unpackWith("rpm2cpio FILE | cpio -id")},
-	{"a file compressed with compress", 0, "\x1f\x9d", decompressWith("gzip -d")},
-	{"a file compressed with pack", 0, "\x1f\x1e", decompressWith("gzip -d")},
-	{"a file compressed with lz4", 0, "\x04\x22\x4d\x18", decompressWith("lz4 -d")},
-	{"a file compressed with lz4", 0, "\x02\x21\x4c\x18", decompressWith("lz4 -d")},
-	{"a file compressed with lzip", 0, "LZIP", decompressWith("lzip -d")},
-	{"a file compressed with lzop", 0, "\x89LZO\x00\r\n\x1a\n", decompressWith("lzop -d")},
-	{"a file compressed with lrzip", 0, "LRZI", decompressWith("lrzip -d")},
-	{"a file compressed with lzma", 0, "\x5d\x00\x00", decompressWith("xz -d --format=lzma")},
-	{"a pointer of Git LFS", 0, "version https://git-lfs", "fetch the file itself with \"git lfs pull\""},
-	{"a web page", 0, "<!DOCTYPE", "look into it, since a download may have failed"},
-	{"a web page", 0, "<!doctype", "look into it, since a download may have failed"},
-	{"a web page", 0, "<html", "look into it, since a download may have failed"},
-	{"a program", 0, "\x7fELF", "give the image itself"},
-	{"a disk image with a partition table", 512, "EFI PART", convertIt},
-	{"a disk image or a FAT filesystem", 510, "\x55\xaa", convertIt},
-	{"a cpio archive", 0, "\xc7\x71", unpackWith("cpio -id")},
-	{"a cpio archive", 0, "\x71\xc7", unpackWith("cpio -id")},
+	{name: "a squashfs image", mark: "hsqs", remedy: unpackWith("unsquashfs")},
+	{name: "an old squashfs image", mark: "sqsh", remedy: unpackWith("unsquashfs")},
+	{name: "an EROFS image", at: 1024, mark: "\xe2\xe1\xf5\xe0", remedy: unpackWith("fsck.erofs --extract=DIR")},
+	{name: "a cpio archive", mark: "070701", remedy: unpackWith("cpio -id")},
+	{name: "a cpio archive", mark: "070702", remedy: unpackWith("cpio -id")},
+	{name: "a cpio archive", mark: "070707", remedy: unpackWith("cpio -id")},
+	{name: "an ISO image", at: 32769, mark: "CD001", remedy: unpackWith("bsdtar -x") + "; if that holds another image, give that one"},
+	{name: "an ext2, ext3 or ext4 filesystem", at: 1080, mark: "\x53\xef", remedy: mountIt},
+	{name: "an XFS filesystem", mark: "XFSB", remedy: mountIt},
+	{name: "a Btrfs filesystem", at: 65600, mark: "_BHRfS_M", remedy: mountIt},
+	{name: "an F2FS filesystem", at: 1024, mark: "\x10\x20\xf5\xf2", remedy: mountIt},
+	{name: "a LUKS volume", mark: "LUKS\xba\xbe", remedy: "open it with cryptsetup, mount it and give the folder"},
+	{name: "an LVM volume", at: 512, mark: "LABELONE", remedy: "activate it with vgchange, mount it and give the folder"},
+	{name: "a qcow2 disk image", mark: "QFI\xfb", remedy: convertIt},
+	{name: "a VMDK disk image", mark: "KDMV", remedy: convertIt},
+	{name: "a VMDK disk image", mark: "COWD", remedy: convertIt},
+	{name: "the description of a VMDK disk image", mark: "# Disk DescriptorFile", remedy: convertIt},
+	{name: "a VHD disk image", mark: "conectix", remedy: convertIt},
+	{name: "a VHDX disk image", mark: "vhdxfile", remedy: convertIt},
+	{name: "a VDI disk image", at: 64, mark: "\x7f\x10\xda\xbe", remedy: convertIt},
+	{name: "a WIM image", mark: "MSWIM\x00\x00\x00", remedy: unpackWith("wimlib-imagex apply")},
+	{name: "a zip archive", mark: "PK\x03\x04", remedy: unpackWith("unzip") + "; zip keeps neither owners nor devices"},
+	{name: "an empty zip archive", mark: "PK\x05\x06", remedy: "make it again"},
+	{name: "a 7z archive", mark: "7z\xbc\xaf\x27\x1c", remedy: unpackWith("7z x") + "; 7z keeps neither owners nor devices"},
+	{name: "a rar archive", mark: "Rar!\x1a\x07", remedy: unpackWith("unrar x")},
+	{name: "a cabinet file", mark: "MSCF\x00\x00\x00\x00", remedy: unpackWith("cabextract")},
+	{name: "a xar archive", mark: "xar!", remedy: unpackWith("bsdtar -x")},
+	{name: "an LHA archive", at: 2, mark: "-lh", remedy: unpackWith("bsdtar -x") + "; LHA keeps no devices"},
+	{name: "a WARC file of web pages", mark: "WARC/", remedy: "give the image itself"},
+	{name: "a list of files of mtree", mark: "#mtree", remedy: "give the files themselves"},
+	{name: "a Debian package", mark: "!<arch>\ndebian-binary", remedy: unpackWith("dpkg-deb -x")},
+	{name: "an ar archive", mark: "!<arch>\n", remedy: unpackWith("ar x")},
+	{name: "an RPM package", mark: "\xed\xab\xee\xdb", remedy: unpackWith("rpm2cpio FILE | cpio -id")},
+	{name: "a file compressed with compress", mark: "\x1f\x9d", remedy: decompressWith("gzip -d")},
+	{name: "a file compressed with pack", mark: "\x1f\x1e", remedy: decompressWith("gzip -d")},
+	{name: "a file compressed with lz4", mark: "\x04\x22\x4d\x18", remedy: decompressWith("lz4 -d")},
+	{name: "a file compressed with lz4", mark: "\x02\x21\x4c\x18", remedy: decompressWith("lz4 -d")},
+	{name: "a file compressed with lzip", mark: "LZIP", remedy: decompressWith("lzip -d")},
+	{name: "a file compressed with lzop", mark: "\x89LZO\x00\r\n\x1a\n", remedy: decompressWith("lzop -d")},
+	{name: "a file compressed with lrzip", mark: "LRZI", remedy: decompressWith("lrzip -d")},
+	{name: "a file compressed with grzip", mark: "GRZipII\x00", remedy: decompressWith("grzip -d")},
+	{name: "a pointer of Git LFS", mark: "version https://git-lfs", remedy: "fetch the file itself with \"git lfs pull\""},
+	{name: "a web page", mark: "<!DOCTYPE", remedy: "look into it, since a download may have failed"},
+	{name: "a web page", mark: "<!doctype", remedy: "look into it, since a download may have failed"},
+	{name: "a web page", mark: "<html", remedy: "look into it, since a download may have failed"},
+	{name: "a program", mark: "\x7fELF", remedy: "give the image itself"},
+	{name: "a program or a kernel", mark: "MZ", remedy: "give the image itself"},
+	{name: "a disk image with a partition table", at: 512, mark: "EFI PART", remedy: convertIt},
+	{name: "a file compressed with lzma", looks: looksLikeLZMA, remedy: decompressWith("xz -d --format=lzma")},
+	{name: "a disk image or a FAT filesystem", at: 510, mark: "\x55\xaa", remedy: convertIt},
+	{name: "a cpio archive", mark: "\xc7\x71", remedy: unpackWith("cpio -id")},
+	{name: "a cpio archive", mark: "\x71\xc7", remedy: unpackWith("cpio -id")},
 }
